@@ -1,0 +1,39 @@
+# The two commands a newcomer needs: `make demo` and `make test`. Both set up .venv first, once.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test check format bench slow clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(READY): pyproject.toml
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "speechconv needs Python 3.11 or newer, not " + sys.version'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+demo: $(READY)  ## extract log-mel features of audio_samples/ into demo_features/, and show them
+	$(BIN)/speechconv extract audio_samples --output demo_features --overwrite
+	$(BIN)/speechconv describe logmel
+	head -n 3 demo_features/manifest.jsonl
+
+test: $(READY) check  ## formatting, lint, types, then the whole suite with doctests
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## ruff and pyright
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+format: $(READY)  ## rewrite the sources in the house format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)  ## time log-mel against torchaudio and librosa, in turn
+	$(BIN)/python -m benchmarks.logmel
+
+clean:  ## forget the environment and what demo made
+	rm -rf $(VENV) demo_features

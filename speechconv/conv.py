@@ -1,0 +1,98 @@
+"""The one convolution: any kernel, stride, dilation, groups and pads, offline and live.
+
+    y[t] = b + sum_n W[:, :, n] x[s t - l + d n]          zeros outside the signal
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from speechconv.geometry import Geometry, Padding, resolve_padding
+from speechconv.layer import Layer
+
+
+class Conv1d(Layer):
+    """Convolution over frames (cross-correlation, as torch's).
+
+    Args:
+        in_channels: channels of a frame, >= 1; divisible by `groups`.
+        out_channels: filters, >= 1; divisible by `groups`.
+        kernel_size: taps k, >= 1.
+        stride: frames between two outputs, >= 1.
+        dilation: frames between two taps, >= 1. The kernel spans k_eff = (k - 1) d + 1 frames.
+        groups: independent groups of channels, >= 1.
+        bias: add a learned constant to each output channel.
+        padding: "valid" (none), "causal" (k_eff - 1 on the left, at any stride), "same" (as torch, stride 1 keeps the
+            number of frames), or (left, right) with left + right <= k_eff - 1.
+
+    Shape:
+        (batch, frames, in_channels) -> (batch, geometry.num_frames(frames), out_channels)
+
+    Raises:
+        ValueError: an argument outside its range.
+
+    `weight` and `bias` have torch's names, shapes and initial distribution: (out_channels, in_channels / groups, k).
+
+    Example:
+        >>> conv = Conv1d(80, 256, 3, stride=2, padding="causal")
+        >>> conv(torch.zeros(1, 100, 80)).shape, conv.geometry.lookahead
+        (torch.Size([1, 50, 256]), 0)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding: Padding = "valid",
+    ) -> None:
+        super().__init__()
+        for name, value in (
+            ("in_channels", in_channels),
+            ("out_channels", out_channels),
+            ("kernel_size", kernel_size),
+            ("stride", stride),
+            ("dilation", dilation),
+            ("groups", groups),
+        ):
+            if value < 1:
+                raise ValueError(f"{name} (={value}) must be >= 1.")
+        for name, value in (("in_channels", in_channels), ("out_channels", out_channels)):
+            if value % groups:
+                raise ValueError(f"{name} (={value}) must be divisible by groups (={groups}).")
+        span = (kernel_size - 1) * dilation + 1
+        self.geometry = Geometry(span, stride, *resolve_padding(padding, span))
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.kernel_size, self.stride, self.dilation, self.groups = kernel_size, stride, dilation, groups
+        self.padding = padding
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, kernel_size))
+        self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weights as torch.nn.Conv1d does: uniform within 1 / sqrt(fan in)."""
+        bound = 1 / math.sqrt(self.weight[0].numel())
+        nn.init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            nn.init.uniform_(self.bias, -bound, bound)
+
+    def valid(self, x: Tensor) -> Tensor:
+        y = F.conv1d(
+            x.transpose(1, 2), self.weight, self.bias, self.stride, 0, self.dilation, self.groups
+        )
+        return y.transpose(1, 2)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.in_channels}, {self.out_channels}, {self.kernel_size}, stride={self.stride}, "
+            f"dilation={self.dilation}, groups={self.groups}, bias={self.bias is not None}, padding={self.padding!r}"
+        )

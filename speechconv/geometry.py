@@ -1,0 +1,184 @@
+"""Receptive field, stride, pads and lookahead of a layer or of a whole chain, in exact integers.
+
+A convolution has kernel k, stride s, dilation d and pads (l, r); its span is k_eff = (k - 1) d + 1. A chain of them is again
+one such window on the raw input (S_i = product of the strides before layer i):
+
+    S = prod s_i        R = 1 + sum (k_eff_i - 1) S_i        P = (sum l_i S_i, sum r_i S_i)
+
+    frames(N)   = max(0, (N + P_l + P_r - R) // S + 1)   for N >= 1, and frames(0) = 0
+    span(t)     = [S t - P_l, S t - P_l + R - 1]
+    emitted(t)  = S t + R - P_l                          samples that must have arrived
+    lookahead   = R - 1 - P_l
+
+The closed form equals the nested one because every layer behind the raw input pads at most k_eff - 1 in all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
+
+Count = TypeVar("Count")  # an int, or an integer tensor or array
+
+Padding = Literal["valid", "causal", "same"] | tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How frames lie on the samples they are made of.
+
+    Args:
+        receptive_field: samples that one frame depends on, >= 1.
+        stride: samples between two frames, >= 1.
+        pad_left: samples of padding before the first one, 0 ... receptive_field - 1.
+        pad_right: samples of padding after the last one, likewise; both together at most receptive_field.
+        mirror: how many of the pads on each side mirror the signal (reflect) instead of adding zeros. Only a layer at
+            the raw input has any; nothing comes out before mirror + 1 samples have arrived.
+
+    Raises:
+        ValueError: a number outside its range.
+
+    Example:
+        >>> encoder = Geometry(receptive_field=400, stride=320)
+        >>> encoder.num_frames(16000), encoder.span(1), encoder.emitted_at(1)
+        (49, (320, 719), 720)
+        >>> encoder.then(Geometry(128, pad_left=64, pad_right=63)).lookahead
+        20559
+    """
+
+    receptive_field: int = 1
+    stride: int = 1
+    pad_left: int = 0
+    pad_right: int = 0
+    mirror: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("receptive_field", 1),
+            ("stride", 1),
+            ("pad_left", 0),
+            ("pad_right", 0),
+            ("mirror", 0),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} (={value!r}) must be an integer >= {least}.")
+        if max(self.pad_left, self.pad_right) >= self.receptive_field > 1 or self._slack > 0:
+            raise ValueError(
+                f"pads (={self.pad_left}, {self.pad_right}) must each be below the receptive field "
+                f"(={self.receptive_field}) and together not above it."
+            )
+
+    @property
+    def _slack(self) -> int:
+        """P_l + P_r - R: 0 for a centred even STFT, -1 where N samples give ceil(N / S) frames, else less."""
+        return self.pad_left + self.pad_right - self.receptive_field
+
+    @property
+    def lookahead(self) -> int:
+        """Samples after sample S t that frame t needs; 0 is causal."""
+        return self.receptive_field - 1 - self.pad_left
+
+    def num_frames(self, num_samples: Count) -> Count:
+        """Frames that `num_samples` samples give: an int for an int, else an integer tensor or array, element by element.
+
+        >>> Geometry(400, 160).num_frames(399), Geometry(400, 160).num_frames(400)
+        (0, 1)
+        """
+        frames = (num_samples + self._slack) // self.stride + 1  # type: ignore[operator]
+        if isinstance(num_samples, int):
+            return max(0, frames) if num_samples > 0 else 0
+        return frames.clip(min=0) * (num_samples > 0)
+
+    def span(self, frame: int) -> tuple[int, int]:
+        """First and last sample that `frame` depends on; below 0 and past the end lies padding."""
+        first = self.stride * frame - self.pad_left
+        return first, first + self.receptive_field - 1
+
+    def emitted_at(self, frame: int) -> int:
+        """Samples that must have arrived before `frame` can be known; a live stream emits it exactly then."""
+        arrived = self.stride * frame + self.receptive_field - self.pad_left
+        return max(arrived, self.mirror + 1) if self.mirror else arrived
+
+    def on_mirrored(self) -> Geometry:
+        """The same frames as seen from the signal with its mirrored ends, where only the zero pads are left."""
+        return replace(
+            self, pad_left=self.pad_left - self.mirror, pad_right=self.pad_right - self.mirror, mirror=0
+        )
+
+    def then(self, other: Geometry) -> Geometry:
+        """This followed by `other`, which sees this one's frames as its samples.
+
+        Raises:
+            ValueError: `other` pads its whole receptive field (a centred STFT of even n_fft) or mirrors its input, and
+                what stands before it can lose samples. Such a layer belongs at the raw input.
+        """
+        if other.mirror and self != Geometry():
+            raise ValueError("reflect padding mirrors the raw input; it cannot stand behind another layer.")
+        if other._slack == 0 and (self._slack != -1 or self.stride != 1):
+            raise ValueError(
+                f"pads (={other.pad_left}, {other.pad_right}) of a layer behind another must together be below its "
+                f"receptive field (={other.receptive_field}); a centred STFT of even n_fft belongs at the raw input."
+            )
+        return Geometry(
+            receptive_field=self.receptive_field + (other.receptive_field - 1) * self.stride,
+            stride=self.stride * other.stride,
+            pad_left=self.pad_left + other.pad_left * self.stride,
+            pad_right=self.pad_right + other.pad_right * self.stride,
+            mirror=self.mirror + other.mirror,
+        )
+
+    @staticmethod
+    def union(*branches: Geometry) -> Geometry:
+        """The one window that holds every branch of a parallel group (which as a whole mirrors nothing).
+
+            P = the largest of each side        R = max P_l + max (R_b - P_l,b)
+
+        Raises:
+            ValueError: the branches do not give the same number of frames for every input, which needs one stride and
+                one value of pad_left + pad_right - receptive_field.
+        """
+        rates = {(b.stride, b._slack) for b in branches}
+        if len(rates) != 1:
+            table = ", ".join(
+                f"stride {b.stride} with receptive field {b.receptive_field} and pads ({b.pad_left}, {b.pad_right})"
+                for b in branches
+            )
+            raise ValueError(
+                "parallel branches must share their stride and pad_left + pad_right - receptive_field, "
+                f"so that they give equally many frames; got {table}."
+            )
+        pad_left = max(b.pad_left for b in branches)
+        return Geometry(
+            receptive_field=pad_left + max(b.receptive_field - b.pad_left for b in branches),
+            stride=branches[0].stride,
+            pad_left=pad_left,
+            pad_right=max(b.pad_right for b in branches),
+        )
+
+
+def resolve_padding(padding: Padding, span: int) -> tuple[int, int]:
+    """(left, right) pads of a kernel that spans `span` = (k - 1) d + 1 samples.
+
+    "valid" is (0, 0), "causal" (span - 1, 0) at any stride, "same" ((span - 1) // 2, the rest), as torch.
+
+    Raises:
+        ValueError: an unknown word, or pads outside 0 <= l, r and l + r <= span - 1.
+
+    >>> resolve_padding("same", 128), resolve_padding("causal", 5), resolve_padding((64, 63), 128)
+    ((63, 64), (4, 0), (64, 63))
+    """
+    words = {"valid": (0, 0), "causal": (span - 1, 0), "same": ((span - 1) // 2, span // 2)}
+    if isinstance(padding, str):
+        if padding not in words:
+            raise ValueError(
+                f"padding (={padding!r}) must be 'valid', 'causal', 'same' or a pair (left, right)."
+            )
+        return words[padding]
+    pads = tuple(padding)
+    if len(pads) != 2 or not all(isinstance(pad, int) and pad >= 0 for pad in pads) or sum(pads) > span - 1:
+        raise ValueError(
+            f"padding (={padding!r}) must be a pair of integers (left, right) >= 0 with left + right <= {span - 1}, "
+            "the kernel's span less one."
+        )
+    return pads[0], pads[1]

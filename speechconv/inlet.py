@@ -1,0 +1,131 @@
+"""Samples on their way into a stream: any chunks in, whole blocks out.
+
+    fed to the core:   p zeros | mirrored start | the signal | mirrored end | zeros until the last frame is out
+
+The mirrored parts exist for reflect padding alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from speechconv.layer import WAVEFORM, axes
+from speechconv.streamer import Streamer, placement
+
+FULL_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
+
+
+class Inlet:
+    """Samples on their way into a stream: pre-roll, mirrored ends, whole blocks out."""
+
+    def __init__(self, core: Streamer) -> None:
+        self.core = core
+        self.dtype, self.device = placement(core.layer)
+        self.fed = 0  # blocks taken
+        self.num_samples = 0  # of the signal, mirrored ends not counted
+        self.closed = False
+        self._begun = False  # the mirrored start is in
+        self._waiting = self._zeros(core.preroll)
+        self._ends = self._zeros(0)  # a mirroring stream keeps the samples that its end will mirror
+
+    def _zeros(self, count: int) -> Tensor:
+        return torch.zeros(axes(count, self.core.channels), dtype=self.dtype, device=self.device)
+
+    def push(self, chunk: Tensor | npt.NDArray) -> None:
+        """Take any number of samples (waveform) or frames (n, channels)."""
+        if self.closed:
+            raise ValueError("this stream is closed; reset() it, or open another one.")
+        samples = as_samples(chunk, self.core.channels).to(self.device, self.dtype)
+        self.num_samples += samples.shape[0]
+        if not self.core.mirror:
+            self._waiting = torch.cat((self._waiting, samples))
+            return
+        self._ends = torch.cat((self._ends, samples))
+        if self._begun:
+            self._waiting = torch.cat((self._waiting, samples))
+        elif self.num_samples > self.core.mirror:
+            self._begin(self._ends)
+        self._ends = self._ends[-(self.core.mirror + 1) :]
+
+    def _begin(self, signal: Tensor) -> None:
+        mirrored = signal[mirror_index(-self.core.mirror, 0, len(signal), self.device)]
+        self._waiting = torch.cat((self._waiting, mirrored, signal))
+        self._begun = True
+
+    def close(self) -> None:
+        """The signal ends here."""
+        self.closed = True
+        if self.core.mirror and self.num_samples:
+            if not self._begun:
+                self._begin(self._ends)
+            n = len(self._ends)
+            self._waiting = torch.cat(
+                (self._waiting, self._ends[mirror_index(n, n + self.core.mirror, n, self.device)])
+            )
+
+    @property
+    def remaining(self) -> int:
+        """Samples that are still to be fed until the signal ends."""
+        return self._waiting.shape[0]
+
+    @property
+    def ready(self) -> int:
+        """Blocks that can be taken now; once closed, as many as the last frame still needs."""
+        if not self.closed:
+            return self._waiting.shape[0] // self.core.block
+        frames = self.core.geometry.num_frames(self.num_samples)
+        return max(0, frames + self.core.delay - self.fed) if frames else 0
+
+    def take(self, blocks: int) -> Tensor:
+        """The next `blocks` blocks; zeros behind the end."""
+        count = blocks * self.core.block
+        taken, self._waiting = self._waiting[:count], self._waiting[count:]
+        self.fed += blocks
+        return taken if len(taken) == count else torch.cat((taken, self._zeros(count - len(taken))))
+
+    def copy(self) -> Inlet:
+        """An independent inlet at the same point (tensors are never written in place, so they are shared)."""
+        twin = Inlet.__new__(Inlet)
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+
+def mirror_index(start: int, stop: int, length: int, device: torch.device | None = None) -> Tensor:
+    """Index of each position start ... stop - 1 in a signal of `length` samples mirrored around both ends, again and again.
+
+    >>> mirror_index(-4, 5, 3).tolist()  # ... of [a b c]: a b c b | a b c | b a
+    [0, 1, 2, 1, 0, 1, 2, 1, 0]
+    """
+    period = max(2 * (length - 1), 1)
+    index = torch.arange(start, stop, device=device) % period
+    return torch.minimum(index, period - index) if length > 1 else torch.zeros_like(index)
+
+
+def as_samples(chunk: Tensor | npt.NDArray, channels: int) -> Tensor:
+    """A chunk as a floating tensor: (samples,) for a waveform, else (n, channels).
+
+    int16 and int32 waveforms are scaled by 2^-15 and 2^-31.
+
+    Raises:
+        TypeError: other integers, or something that is no array.
+        ValueError: another shape.
+    """
+    if not isinstance(chunk, Tensor):
+        array = np.asarray(chunk)
+        scale = FULL_SCALE.get(array.dtype) if channels == WAVEFORM else None
+        if array.size == 0 and array.ndim == 1 and channels != WAVEFORM:
+            array = array.reshape(0, channels)
+        chunk = torch.from_numpy(np.ascontiguousarray(array if scale is None else array / scale))
+    elif channels == WAVEFORM and not chunk.is_floating_point():
+        return as_samples(chunk.cpu().numpy(), channels)
+    if not chunk.is_floating_point():
+        raise TypeError(
+            f"expected floating, int16 or int32 samples, got {chunk.dtype}; scale other integers to -1 ... 1 first."
+        )
+    expected = "(samples,)" if channels == WAVEFORM else f"(n, {channels})"
+    if chunk.ndim != len(axes(0, channels)) or (channels and chunk.shape[1] != channels):
+        raise ValueError(f"expected a chunk of shape {expected}, got {tuple(chunk.shape)}.")
+    return chunk
