@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from speechconv.layer import WAVEFORM, axes
+from speechconv.mirror import mirror_index
 from speechconv.streamer import Streamer, placement
 
 FULL_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
@@ -51,9 +52,13 @@ class Inlet:
         self._ends = self._ends[-(self.core.mirror + 1) :]
 
     def _begin(self, signal: Tensor) -> None:
-        mirrored = signal[mirror_index(-self.core.mirror, 0, len(signal), self.device)]
-        self._waiting = torch.cat((self._waiting, mirrored, signal))
+        self._waiting = torch.cat((self._waiting, self._mirrored(signal, -self.core.mirror), signal))
         self._begun = True
+
+    def _mirrored(self, signal: Tensor, start: int) -> Tensor:
+        """The `mirror` samples from position `start` on, outside `signal`, that mirror it."""
+        positions = torch.arange(start, start + self.core.mirror, device=self.device)
+        return signal[mirror_index(positions, len(signal))]
 
     def close(self) -> None:
         """The signal ends here."""
@@ -61,10 +66,7 @@ class Inlet:
         if self.core.mirror and self.num_samples:
             if not self._begun:
                 self._begin(self._ends)
-            n = len(self._ends)
-            self._waiting = torch.cat(
-                (self._waiting, self._ends[mirror_index(n, n + self.core.mirror, n, self.device)])
-            )
+            self._waiting = torch.cat((self._waiting, self._mirrored(self._ends, len(self._ends))))
 
     @property
     def remaining(self) -> int:
@@ -91,17 +93,6 @@ class Inlet:
         twin = Inlet.__new__(Inlet)
         twin.__dict__.update(self.__dict__)
         return twin
-
-
-def mirror_index(start: int, stop: int, length: int, device: torch.device | None = None) -> Tensor:
-    """Index of each position start ... stop - 1 in a signal of `length` samples mirrored around both ends, again and again.
-
-    >>> mirror_index(-4, 5, 3).tolist()  # ... of [a b c]: a b c b | a b c | b a
-    [0, 1, 2, 1, 0, 1, 2, 1, 0]
-    """
-    period = max(2 * (length - 1), 1)
-    index = torch.arange(start, stop, device=device) % period
-    return torch.minimum(index, period - index) if length > 1 else torch.zeros_like(index)
 
 
 def as_samples(chunk: Tensor | npt.NDArray, channels: int) -> Tensor:

@@ -230,7 +230,13 @@ class Layer(nn.Module):
         Raises:
             NotStreamable: it cannot give the offline answer live.
         """
-        g = self.geometry
+        if self.geometry.mirror and not edge.raw:
+            raise NotStreamable(
+                path,
+                "reflect padding mirrors the raw input, so it must be the first stage and have that input for itself.",
+                ["pad_mode='constant'", "center=False"],
+            )
+        g = self.geometry.on_mirrored()
         history = max(0, g.receptive_field - g.stride)
         memories = (Memory("history", axes(history, edge.channels)),) if history else ()
         return Plan(self, path, edge, edge.after(g, self.channels_after(edge.channels)), memories)

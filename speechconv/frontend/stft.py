@@ -1,0 +1,235 @@
+"""Short-time Fourier transform as a convolution that can learn and starts as the Fourier basis.
+
+    X[t, k] = sum_n x[t hop + n - pad] w[n] e^(-2 pi i k n / n_fft)          k = 0 ... n_fft // 2
+
+Every way of learning is a deviation that starts at zero, so each begins as the exact STFT and weight decay leads back to it:
+
+    "window"   w + d                                    still an STFT, still an rfft
+    "freq"     w[n] e^(-2 pi i (k + d_k) n / n_fft)     bins move, in units of one bin
+    "delta"    z0 + (|z0_k| / sqrt n_fft) D             free filters, scaled per bin: a step is a relative step
+    "free"     z                                        the filters themselves are the parameter
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from speechconv.exact import ExactConstants
+from speechconv.geometry import Geometry
+from speechconv.layer import WAVEFORM
+from speechconv.mirror import mirror_index
+
+Output = Literal["complex", "magnitude", "power", "real_imag"]
+Learn = Literal["window", "freq", "delta", "free"]
+PadMode = Literal["constant", "reflect"]
+Window = str | tuple[str | float, ...]
+
+
+class ConvSTFT(ExactConstants):
+    """Short-time Fourier transform, fixed or learnable; its defaults follow librosa 0.11's conventions.
+
+    Args:
+        n_fft: samples of a frame, >= 1; odd ones too.
+        hop_length: samples between two frames, >= 1.
+        win_length: samples of the window, 1 ... n_fft, centred in the frame; None: n_fft.
+        window: a scipy.signal.get_window name, or a tuple such as ("kaiser", 8.0); periodic, as librosa's.
+        center: pad n_fft // 2 samples on both sides, so that frame t is centred on sample t hop_length.
+        pad_mode: what `center` pads: "constant" zeros, or "reflect" (each row mirrored at its own ends; first stage only).
+        learn: None (fixed), "window", "freq", "delta" or "free"; see the equations above.
+        output: "complex"; "magnitude" and "power", n_fft // 2 + 1 channels; "real_imag", twice as many: all real parts, then
+            all imaginary ones.
+
+    Shape:
+        (batch, samples) -> (batch, frames, channels); frames = 1 + samples // hop_length for an even, centred n_fft
+
+    Raises:
+        ValueError: an argument outside its range.
+
+    Fixed and window-learned kernels go through the FFT, computed in float32 at least. The magnitude's gradient at digital
+    silence is 0.
+
+    Source: Allen and Rabiner 1977, "A unified approach to short-time Fourier analysis and synthesis".
+
+    Example:
+        >>> stft = ConvSTFT(n_fft=400, hop_length=160, center=False, output="real_imag")
+        >>> stft(torch.zeros(1, 16000)).shape
+        torch.Size([1, 98, 402])
+    """
+
+    in_channels = WAVEFORM
+
+    def __init__(
+        self,
+        n_fft: int = 400,
+        *,
+        hop_length: int = 160,
+        win_length: int | None = None,
+        window: Window = "hann",
+        center: bool = True,
+        pad_mode: PadMode = "constant",
+        learn: Learn | None = None,
+        output: Output = "complex",
+    ) -> None:
+        super().__init__()
+        check_count("n_fft", n_fft)
+        check_count("hop_length", hop_length)
+        check_choice("pad_mode", pad_mode, get_args(PadMode))
+        check_choice("learn", learn, (None, *get_args(Learn)))
+        check_choice("output", output, get_args(Output))
+        self.n_fft, self.hop_length, self.win_length = n_fft, hop_length, win_length
+        self.window = tuple(window) if isinstance(window, list) else window
+        self.center, self.pad_mode, self.learn, self.output = center, pad_mode, learn, output
+        pad = n_fft // 2 if center else 0
+        self.geometry = Geometry(n_fft, hop_length, pad, pad, mirror=pad if pad_mode == "reflect" else 0)
+        self.num_bins = n_fft // 2 + 1
+        self.out_channels = 2 * self.num_bins if output == "real_imag" else self.num_bins
+        self._register_kernels(centred_window(self.window, win_length or n_fft, n_fft))
+
+    def _register_kernels(self, window: Tensor) -> None:
+        """Constants and parameters of the chosen way of learning; `window` is float64."""
+        filters = _stack(window * fourier_basis(self.n_fft))
+        match self.learn:
+            case None:
+                self.register_exact("analysis_window", window)
+            case "window":
+                self.register_exact("analysis_window", window)
+                self.window_delta = nn.Parameter(torch.zeros(self.n_fft))
+            case "freq":
+                self.register_exact("initial_filters", filters)
+                self.freq_delta = nn.Parameter(torch.zeros(self.num_bins))
+            case "delta":
+                self.register_exact("initial_filters", filters)
+                self.filter_delta = nn.Parameter(torch.zeros(filters.shape))
+            case "free":
+                self.weight = nn.Parameter(filters.to(torch.get_default_dtype()))
+
+    @property
+    def kernel(self) -> Tensor:
+        """The filters as they are now: (2 (n_fft // 2 + 1), n_fft), all real parts, then all imaginary ones."""
+        match self.learn:
+            case "freq":
+                return _rotate(self.initial_filters, self.freq_delta)
+            case "delta":
+                norms = _split(self.initial_filters).abs().square().sum(1).div(self.n_fft).sqrt()
+                return self.initial_filters + torch.cat((norms, norms))[:, None] * self.filter_delta
+            case "free":
+                return self.weight
+        return _stack(self._window() * fourier_basis(self.n_fft).to(self.analysis_window.device)).to(
+            self.analysis_window.dtype
+        )
+
+    def _window(self) -> Tensor:
+        return (
+            self.analysis_window if self.learn is None else self.analysis_window + self.window_delta
+        )
+
+    def valid(self, x: Tensor) -> Tensor:
+        frames = x.to(_at_least_float32(x.dtype)).unfold(1, self.n_fft, self.hop_length)
+        if self.learn in (None, "window"):
+            spectrum = torch.fft.rfft(frames * self._window().to(frames.dtype))
+        else:
+            spectrum = _split(F.linear(frames, self.kernel.to(frames.dtype)), axis=2)
+        return self._as_output(spectrum, x.dtype)
+
+    def _as_output(self, spectrum: Tensor, dtype: torch.dtype) -> Tensor:
+        match self.output:
+            case "complex":
+                return spectrum
+            case "magnitude":
+                return spectrum.abs().to(dtype)
+            case "power":
+                return (spectrum.real.square() + spectrum.imag.square()).to(dtype)
+        return torch.cat((spectrum.real, spectrum.imag), 2).to(dtype)
+
+    def offline(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        if not self.geometry.mirror or not x.shape[1]:
+            return super().offline(x, lengths)
+        pad, samples = self.geometry.mirror, x.shape[1]
+        positions = torch.arange(-pad, samples + pad, device=x.device)[None]
+        index = mirror_index(positions, samples if lengths is None else lengths[:, None])
+        return self.valid(x.gather(1, index.expand(x.shape[0], -1)))[:, : self.geometry.num_frames(samples)]
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.n_fft}, hop_length={self.hop_length}, win_length={self.win_length}, window={self.window!r}, "
+            f"center={self.center}, pad_mode={self.pad_mode!r}, learn={self.learn!r}, output={self.output!r}"
+        )
+
+
+def fourier_basis(n_fft: int) -> Tensor:
+    """e^(-2 pi i k n / n_fft) as complex128 (n_fft // 2 + 1, n_fft), exact to rounding.
+
+    The phase is reduced in integers, (k n) mod n_fft, before it meets floating point.
+
+    >>> fourier_basis(4)[1].tolist()
+    [(1+0j), -1j, (-1+0j), 1j]
+    """
+    check_count("n_fft", n_fft)
+    eighths = 8 * (torch.arange(n_fft // 2 + 1)[:, None] * torch.arange(n_fft) % n_fft)
+    return torch.complex(_cos(eighths, n_fft), -_cos(eighths - 2 * n_fft, n_fft))
+
+
+def _cos(eighths: Tensor, n_fft: int) -> Tensor:
+    """cos(2 pi m / (8 n_fft)) in float64 for integer m, by symmetry from the first eighth of the circle."""
+    m = eighths % (8 * n_fft)
+    m = torch.minimum(m, 8 * n_fft - m)  # cos is even: 0 ... half a turn
+    sign = torch.where(m > 2 * n_fft, -1.0, 1.0).double()
+    m = torch.minimum(m, 4 * n_fft - m).double()  # 0 ... a quarter turn
+    step = math.pi / (4 * n_fft)
+    return sign * torch.where(m <= n_fft, torch.cos(m * step), torch.sin((2 * n_fft - m) * step))
+
+
+def centred_window(window: Window, win_length: int, n_fft: int) -> Tensor:
+    """A periodic window of `win_length` samples in the middle of n_fft, float64.
+
+    Raises:
+        ValueError: a window that scipy does not know, or a win_length outside 1 ... n_fft.
+    """
+    from scipy.signal import get_window
+
+    if not 1 <= win_length <= n_fft:
+        raise ValueError(f"win_length (={win_length}) must lie in 1 ... n_fft (={n_fft}).")
+    try:
+        values = torch.from_numpy(get_window(window, win_length, fftbins=True).astype("float64"))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"window (={window!r}) must be a name or tuple that scipy.signal.get_window knows: {error}"
+        ) from None
+    left = (n_fft - win_length) // 2
+    return F.pad(values, (left, n_fft - win_length - left))
+
+
+def _stack(filters: Tensor) -> Tensor:
+    """Complex (K, n) to real (2 K, n): real parts, then imaginary ones."""
+    return torch.cat((filters.real, filters.imag))
+
+
+def _split(filters: Tensor, axis: int = 0) -> Tensor:
+    """The inverse of `_stack` along `axis`."""
+    return torch.complex(*filters.chunk(2, axis))
+
+
+def _rotate(filters: Tensor, bins: Tensor) -> Tensor:
+    """Each filter moved up by its number of `bins`: times e^(-2 pi i bins n / n_fft)."""
+    n_fft = filters.shape[1]
+    phase = bins[:, None] * torch.arange(n_fft, device=bins.device) * (-2 * math.pi / n_fft)
+    return _stack(_split(filters) * torch.complex(phase.cos(), phase.sin()))
+
+
+def _at_least_float32(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)
+
+
+def check_count(name: str, value: int) -> None:
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} (={value!r}) must be an integer >= 1.")
+
+
+def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} (={value!r}) must be one of {', '.join(map(repr, choices))}.")

@@ -1,0 +1,270 @@
+"""Pipeline: stages in the order of the signal, by preset, TOML or Python; saved with its weights as one file."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import tempfile
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from speechconv import __version__
+from speechconv.combine import Sequential
+from speechconv.frontend.stft import ConvSTFT
+from speechconv.layer import WAVEFORM
+from speechconv.presets import preset_names, preset_text
+from speechconv.session import Session, SessionPool
+from speechconv.stages import NAMES, Table, build_stage, check_all_known, check_known, describe_stage
+
+
+class Pipeline(Sequential):
+    """From waveform to frame features.
+
+    Args:
+        stages: layers, the first of which takes a waveform; a mapping also names them.
+        sample_rate: of the waveform it expects, Hz.
+
+    Attributes:
+        sample_rate: Hz.
+        hop_length: samples between two frames.
+        output_dim: channels of a frame.
+        geometry: receptive field, stride, pads and lookahead, in samples.
+        fresh_random: True while weights come from torch's random generator, not from training or a file.
+
+    Shape:
+        (batch, samples) -> (batch, output_lengths(samples), output_dim)
+
+    Raises:
+        ValueError: stages that do not fit each other, or made for another sample rate.
+
+    Example:
+        >>> pipe = Pipeline.from_preset("logmel")
+        >>> pipe(torch.zeros(1, 16000)).shape, pipe.hop_length, pipe.geometry.lookahead
+        (torch.Size([1, 101, 80]), 160, 199)
+    """
+
+    def __init__(
+        self, stages: Sequence[nn.Module] | Mapping[str, nn.Module], *, sample_rate: int
+    ) -> None:
+        super().__init__()
+        if not isinstance(sample_rate, int) or sample_rate < 1:
+            raise ValueError(f"sample_rate (={sample_rate!r}) must be an integer >= 1, in Hz.")
+        named = dict(stages) if isinstance(stages, Mapping) else _named(stages)
+        if not named:
+            raise ValueError("a pipeline needs at least one stage.")
+        for name, layer in named.items():
+            made_for = getattr(layer, "sample_rate", sample_rate)
+            if made_for != sample_rate:
+                raise ValueError(f"stage {name!r} was made for {made_for} Hz, the pipeline is for {sample_rate} Hz.")
+        self._chain(named)
+        if self.in_channels != WAVEFORM:
+            first = type(self[0]).__name__
+            raise ValueError(f"the first stage must take a waveform, as ConvSTFT does; {first} takes frames.")
+        self.sample_rate = sample_rate
+        self.fresh_random = False
+
+    @property
+    def hop_length(self) -> int:
+        return self.geometry.stride
+
+    @property
+    def output_dim(self) -> int:
+        return self.channels_after(WAVEFORM)
+
+    def output_lengths(self, num_samples):
+        """Frames that `num_samples` samples give: an int for an int, an int64 tensor for a tensor."""
+        return self.geometry.num_frames(num_samples)
+
+    def stream(self, *, max_blocks: int | None = None) -> Session:
+        """A live stream of this pipeline; see `Session`."""
+        return Session(self, max_blocks=max_blocks)
+
+    def stream_pool(self, *, max_sessions: int = 32, max_blocks: int | None = None) -> SessionPool:
+        """Many live streams of this pipeline in one batch; see `SessionPool`."""
+        return SessionPool(self, max_sessions=max_sessions, max_blocks=max_blocks)
+
+    @classmethod
+    def from_preset(cls, name: str, **overrides: Any) -> Pipeline:
+        """A preset, in eval mode; `speechconv presets` lists them.
+
+        Args:
+            name: such as "logmel".
+            overrides: other values for its keys: sample_rate=8000, mel={"n_mels": 40}, or **{"mel.n_mels": 40}.
+
+        Raises:
+            ValueError: an unknown preset, stage or key; names the accepted ones and the nearest match.
+
+        >>> Pipeline.from_preset("logmel", mel={"n_mels": 40}).output_dim
+        40
+        """
+        check_known(name, preset_names(), "preset", "speechconv")
+        return cls.from_toml(preset_text(name), where=f"preset {name!r}", **overrides)
+
+    @classmethod
+    def from_toml(cls, text: str, *, where: str = "the TOML text", **overrides: Any) -> Pipeline:
+        """A pipeline from TOML text, in eval mode; weights are fresh. `where` names the text in messages."""
+        try:
+            spec = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"{where} is not valid TOML: {error}") from None
+        check_all_known(spec, ("description", "sample_rate", "stages"), "key", where)
+        for key in ("sample_rate", "stages"):
+            if key not in spec:
+                raise ValueError(f"{where} needs the key {key!r}.")
+        return _build(_override(spec, overrides, where), where)
+
+    def to_toml(self) -> str:
+        """Everything but the weights, as `from_toml` reads it.
+
+        Raises:
+            TypeError: a stage of one's own that has no stage name.
+        """
+        lines = [f"sample_rate = {self.sample_rate}"]
+        for name, layer in self.named_children():
+            table = describe_stage(layer)
+            lines += ["", "[[stages]]", f"stage = {_toml(table.pop('stage'))}"]
+            lines += [f"name = {_toml(name)}"] * (name != NAMES[type(layer)])
+            lines += [f"{key} = {_toml(value)}" for key, value in table.items()]
+        return "\n".join(lines) + "\n"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write weights and TOML as one safetensors file (no pickle), whole or not at all."""
+        from safetensors.torch import save
+
+        weights = {key: tensor.contiguous() for key, tensor in self.state_dict().items()}
+        data = save(weights, metadata={"speechconv": __version__, "pipeline": self.to_toml()})
+        path = Path(path)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            try:
+                file.write(data)
+                os.replace(file.name, path)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Pipeline:
+        """A saved pipeline, in eval mode, with the weights and the dtype that it had.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: a file that `save` did not write.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        if not os.path.isfile(path):
+            raise FileNotFoundError(f"no pipeline file at {os.fspath(path)}.")
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+        except SafetensorError as error:
+            raise ValueError(f"{os.fspath(path)} is not a safetensors file: {error}") from None
+        if "pipeline" not in metadata:
+            raise ValueError(
+                f"{os.fspath(path)} holds weights but no pipeline; expected a file that Pipeline.save wrote."
+            )
+        pipe = cls.from_toml(metadata["pipeline"], where=os.fspath(path))
+        return _with_weights(pipe, weights)
+
+
+def open_pipeline(source: str | os.PathLike[str], **overrides: Any) -> Pipeline:
+    """A pipeline by preset name, TOML file or saved file (.safetensors), as the command line takes them.
+
+    Raises:
+        ValueError: neither of these, or overrides of a saved file.
+        FileNotFoundError: no such file.
+    """
+    path = Path(source)
+    if path.suffix == ".toml":
+        return Pipeline.from_toml(path.read_text("utf-8"), where=str(path), **overrides)
+    if path.suffix == ".safetensors":
+        if overrides:
+            raise ValueError(f"{path} is a saved pipeline, its values are fixed; drop {', '.join(overrides)}.")
+        return Pipeline.load(path)
+    try:
+        return Pipeline.from_preset(str(source), **overrides)
+    except ValueError as error:
+        if str(source) in preset_names():
+            raise
+        raise ValueError(f"{error} Or give a .toml or .safetensors file.") from None
+
+
+def _build(spec: Table, where: str) -> Pipeline:
+    """The pipeline that `spec` describes. Whether it drew random weights shows in torch's generator."""
+    before = torch.random.get_rng_state()
+    context = {"sample_rate": spec["sample_rate"]}
+    layers: dict[str, nn.Module] = {}
+    for name, table in zip(_stage_names(spec["stages"], where), spec["stages"], strict=True):
+        layers[name] = build_stage(table, context, where)
+        if isinstance(layers[name], ConvSTFT):
+            context["n_fft"] = layers[name].n_fft
+    pipe = Pipeline(layers, sample_rate=spec["sample_rate"]).eval()
+    pipe.fresh_random = not torch.equal(before, torch.random.get_rng_state())
+    return pipe
+
+
+def _with_weights(pipe: Pipeline, weights: dict[str, Tensor]) -> Pipeline:
+    for tensor in weights.values():
+        if tensor.is_floating_point():
+            pipe.to(tensor.dtype)
+    pipe.load_state_dict(weights)
+    pipe.fresh_random = False
+    return pipe
+
+
+def _stage_names(tables: Sequence[Table], where: str) -> list[str]:
+    """Each stage's own name, else its kind, numbered from the second of a kind on."""
+    names: list[str] = []
+    for table in tables:
+        kind = str(table.get("stage"))
+        name = table.get("name") or _free_name(kind, names)
+        if name in names:
+            raise ValueError(f"two stages in {where} are named {name!r}.")
+        names.append(name)
+    return names
+
+
+def _named(layers: Sequence[nn.Module]) -> dict[str, nn.Module]:
+    names: list[str] = []
+    for layer in layers:
+        names.append(_free_name(NAMES.get(type(layer), type(layer).__name__.lower()), names))
+    return dict(zip(names, layers, strict=True))
+
+
+def _free_name(kind: str, taken: Sequence[str]) -> str:
+    count = sum(name == kind or name.startswith(f"{kind}_") for name in taken)
+    return f"{kind}_{count + 1}" if count else kind
+
+
+def _override(spec: Table, overrides: Mapping[str, Any], where: str) -> Table:
+    """A copy of `spec` with other values: {"sample_rate": 8000}, {"mel.n_mels": 40} or {"mel": {"n_mels": 40}}."""
+    spec = copy.deepcopy(spec)
+    names = _stage_names(spec["stages"], where)
+    for key, value in overrides.items():
+        if key == "sample_rate":
+            spec["sample_rate"] = value
+            continue
+        name, _, field = key.partition(".")
+        check_known(name, ("sample_rate", *names), "stage or key", where)
+        if not field and not isinstance(value, Mapping):
+            raise ValueError(f"{name!r} in {where} is a stage; set its keys as {name}.KEY=VALUE.")
+        spec["stages"][names.index(name)].update({field: value} if field else value)
+    return spec
+
+
+def _toml(value: Any) -> str:
+    """A TOML value on one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    if isinstance(value, str | bool):
+        return json.dumps(value)
+    return repr(value)
