@@ -23,6 +23,9 @@ demo: $(READY)  ## extract log-mel features of audio_samples/ into demo_features
 test: $(READY) check  ## formatting, lint, types, then the whole suite with doctests
 	$(BIN)/python -m pytest
 
+slow: $(READY)  ## the heavy checks that `make test` leaves out
+	$(BIN)/python -m pytest -m slow
+
 check: $(READY)  ## ruff and pyright
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
