@@ -1,7 +1,7 @@
 """Layers joined: one after another, around a skip, or side by side.
 
-Live, branches of different delay are aligned at their *input*: branch b waits max(R - P_l) - (R_b - P_l,b) frames, after
-which every branch emits frame t in the same step, whatever its stride.
+Live, branches of different delay are aligned at their *input*: branch b waits max(R - P_l) - (R_b - P_l,b) frames,
+after which every branch emits frame t in the same step, whatever its stride.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from speechconv.layer import (
     plan_layer,
     run_offline,
 )
+from speechconv.tiles import run_tiles, tiled_runs
 
 Join = Literal["sum", "cat", "product"]
 
@@ -45,6 +46,7 @@ class Sequential(Layer):
         ValueError: a layer that does not fit the one before it.
 
     Example:
+        >>> from speechconv import Conv1d
         >>> net = Sequential(Conv1d(1, 8, 10, stride=5), nn.LayerNorm(8), nn.GELU(), Conv1d(8, 8, 3, stride=2))
         >>> net(torch.zeros(1, 100, 1)).shape, net.geometry.receptive_field, net.geometry.stride
         (torch.Size([1, 9, 8]), 20, 10)
@@ -83,8 +85,8 @@ class Sequential(Layer):
         return channels
 
     def offline(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        for layer in self:
-            x = run_offline(layer, x, lengths)
+        for layer, followers in tiled_runs(list(self)):
+            x = run_tiles(layer, followers, x, lengths)
             lengths = lengths if lengths is None else geometry_of(layer).num_frames(lengths)
         return x
 
@@ -119,6 +121,7 @@ class Parallel(Layer):
         ValueError: branches that give different numbers of frames or cannot be joined.
 
     Example:
+        >>> from speechconv import Conv1d
         >>> pair = Parallel(Conv1d(4, 3, 5, padding="same"), Conv1d(4, 2, 9, padding="causal"), join="cat")
         >>> pair(torch.zeros(1, 50, 4)).shape, pair.geometry.lookahead
         (torch.Size([1, 50, 5]), 2)
@@ -210,6 +213,7 @@ class Residual(Layer):
         ValueError: a body that changes the number of frames or channels.
 
     Example:
+        >>> from speechconv import Conv1d
         >>> Residual(Conv1d(4, 4, 3, padding="same"), scale=0.5)(torch.zeros(1, 7, 4)).shape
         torch.Size([1, 7, 4])
     """
@@ -220,7 +224,7 @@ class Residual(Layer):
         g = geometry_of(body)
         if g.stride != 1 or g.pad_left + g.pad_right != g.receptive_field - 1:
             raise ValueError(
-                "a residual body must keep the number of frames: stride 1 and pad_left + pad_right = receptive_field - 1; "
+                "a residual body must keep the number of frames: stride 1, pad_left + pad_right = receptive_field - 1; "
                 f"got stride {g.stride}, receptive field {g.receptive_field}, pads ({g.pad_left}, {g.pad_right})."
             )
         self.body, self.scale, self.geometry = body, scale, g

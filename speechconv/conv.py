@@ -1,6 +1,6 @@
 """The one convolution: any kernel, stride, dilation, groups and pads, offline and live.
 
-    y[t] = b + sum_n W[:, :, n] x[s t - l + d n]          zeros outside the signal
+y[t] = b + sum_n W[:, :, n] x[s t - l + d n]          zeros outside the signal
 """
 
 from __future__ import annotations
@@ -86,9 +86,7 @@ class Conv1d(Layer):
             nn.init.uniform_(self.bias, -bound, bound)
 
     def valid(self, x: Tensor) -> Tensor:
-        y = F.conv1d(
-            x.transpose(1, 2), self.weight, self.bias, self.stride, 0, self.dilation, self.groups
-        )
+        y = F.conv1d(x.transpose(1, 2), self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
         return y.transpose(1, 2)
 
     def extra_repr(self) -> str:

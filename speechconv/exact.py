@@ -25,6 +25,10 @@ class ExactConstants(Layer):
         self._exact[name] = value
         self.register_buffer(name, value.to(torch.get_default_dtype()), persistent=False)
 
+    def exact(self, name: str) -> Tensor:
+        """Constant `name`, rounded to the module's dtype."""
+        return self.get_buffer(name)
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ExactConstants:
         """torch's one door for `.to`, `.double`, `.cuda`: round the constants anew behind it."""
         super()._apply(fn, recurse)

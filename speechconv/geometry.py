@@ -1,7 +1,7 @@
 """Receptive field, stride, pads and lookahead of a layer or of a whole chain, in exact integers.
 
-A convolution has kernel k, stride s, dilation d and pads (l, r); its span is k_eff = (k - 1) d + 1. A chain of them is again
-one such window on the raw input (S_i = product of the strides before layer i):
+A convolution has kernel k, stride s, dilation d and pads (l, r); its span is k_eff = (k - 1) d + 1. A chain of them
+is again one such window on the raw input (S_i = product of the strides before layer i):
 
     S = prod s_i        R = 1 + sum (k_eff_i - 1) S_i        P = (sum l_i S_i, sum r_i S_i)
 
@@ -16,9 +16,9 @@ The closed form equals the nested one because every layer behind the raw input p
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
-Count = TypeVar("Count")  # an int, or an integer tensor or array
+Counts = TypeVar("Counts")  # an integer tensor or array
 
 Padding = Literal["valid", "causal", "same"] | tuple[int, int]
 
@@ -79,13 +79,18 @@ class Geometry:
         """Samples after sample S t that frame t needs; 0 is causal."""
         return self.receptive_field - 1 - self.pad_left
 
-    def num_frames(self, num_samples: Count) -> Count:
-        """Frames that `num_samples` samples give: an int for an int, else an integer tensor or array, element by element.
+    @overload
+    def num_frames(self, num_samples: int) -> int: ...
+    @overload
+    def num_frames(self, num_samples: Counts) -> Counts: ...
+    def num_frames(self, num_samples: Any) -> Any:
+        """Frames that `num_samples` samples give: an int for an int, else an integer tensor or array, element by
+        element.
 
         >>> Geometry(400, 160).num_frames(399), Geometry(400, 160).num_frames(400)
         (0, 1)
         """
-        frames = (num_samples + self._slack) // self.stride + 1  # type: ignore[operator]
+        frames = (num_samples + self._slack) // self.stride + 1
         if isinstance(num_samples, int):
             return max(0, frames) if num_samples > 0 else 0
         return frames.clip(min=0) * (num_samples > 0)
@@ -102,9 +107,7 @@ class Geometry:
 
     def on_mirrored(self) -> Geometry:
         """The same frames as seen from the signal with its mirrored ends, where only the zero pads are left."""
-        return replace(
-            self, pad_left=self.pad_left - self.mirror, pad_right=self.pad_right - self.mirror, mirror=0
-        )
+        return replace(self, pad_left=self.pad_left - self.mirror, pad_right=self.pad_right - self.mirror, mirror=0)
 
     def then(self, other: Geometry) -> Geometry:
         """This followed by `other`, which sees this one's frames as its samples.
@@ -171,9 +174,7 @@ def resolve_padding(padding: Padding, span: int) -> tuple[int, int]:
     words = {"valid": (0, 0), "causal": (span - 1, 0), "same": ((span - 1) // 2, span // 2)}
     if isinstance(padding, str):
         if padding not in words:
-            raise ValueError(
-                f"padding (={padding!r}) must be 'valid', 'causal', 'same' or a pair (left, right)."
-            )
+            raise ValueError(f"padding (={padding!r}) must be 'valid', 'causal', 'same' or a pair (left, right).")
         return words[padding]
     pads = tuple(padding)
     if len(pads) != 2 or not all(isinstance(pad, int) and pad >= 0 for pad in pads) or sum(pads) > span - 1:

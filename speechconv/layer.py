@@ -1,7 +1,7 @@
 """The contract of every layer: one window function, evaluated offline or live with the same answer.
 
-A layer is a `Geometry` and a function `valid` on windows. Offline, the input gets the layer's zero pads and goes through
-`valid`. Live, the same `valid` sees the last R - S frames of history, then the new ones:
+A layer is a `Geometry` and a function `valid` on windows. Offline, the input gets the layer's zero pads and goes
+through `valid`. Live, the same `valid` sees the last R - S frames of history, then the new ones:
 
     forward:  y = valid(pad(x))
     step:     y = valid(cat(history, x))          history' = the last R - S frames
@@ -10,9 +10,10 @@ Live, every edge between two layers is late by a fixed number of frames,
 
     d_i = (p + R_i - P_l,i) / S_i - 1             p = (P_l - R) mod S zeros are fed before the first sample,
 
-so shapes never depend on a stream's age. Which frames are real is counted, not carried: with `age` samples fed (pre-roll
-included) and `remain` still to come, frame j = age / S_i + n - d_i is real iff 0 <= j < frames_i(age + remain - p). A layer
-that pads zeroes the unreal ones, which is at once the padding at both ends, the flush, and a batch of streams of any age.
+so shapes never depend on a stream's age. Which frames are real is counted, not carried: with `age` samples fed
+(pre-roll included) and `remain` still to come, frame j = age / S_i + n - d_i is real iff 0 <= j < frames_i(age +
+remain - p). A layer that pads zeroes the unreal ones, which is at once the padding at both ends, the flush, and a
+batch of streams of any age.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ class Edge:
         channels: of each frame; WAVEFORM for raw samples.
         delay: frames on this edge before the first real one.
         geometry: of everything before this edge.
-        raw: True at the raw input (or behind nothing but pointwise layers), where the caller may still lengthen the signal.
+        raw: True at the raw input (or behind nothing but pointwise layers), where the caller may still lengthen the
+            signal.
     """
 
     channels: int
@@ -76,9 +78,7 @@ class Edge:
         """The edge behind a layer."""
         ahead = self.delay + geometry.receptive_field - geometry.pad_left
         if ahead % geometry.stride:
-            raise ValueError(
-                f"a stride of {geometry.stride} does not divide {ahead}: the pre-roll is off by {ahead % geometry.stride}."
-            )
+            raise ValueError(f"{ahead} is no multiple of the stride (={geometry.stride}): the pre-roll is off.")
         raw = self.raw and geometry == Geometry()
         return Edge(channels, ahead // geometry.stride - 1, self.geometry.then(geometry), raw)
 
@@ -151,6 +151,7 @@ class Layer(nn.Module):
         geometry: receptive field, stride and zero pads.
         in_channels: channels it takes; WAVEFORM (0) for (batch, samples); None where any number will do.
         out_channels: channels it gives; None for as many as came in.
+        tile: frames that are best evaluated together where no gradient is asked for; None: all. See `tiles`.
 
     Example:
         >>> class Difference(Layer):
@@ -165,6 +166,7 @@ class Layer(nn.Module):
     geometry: Geometry = Geometry()
     in_channels: int | None = None
     out_channels: int | None = None
+    tile: int | None = None
 
     def valid(self, x: Tensor) -> Tensor:
         """The layer without its pads.
@@ -180,9 +182,7 @@ class Layer(nn.Module):
             ValueError: the layer takes another number.
         """
         if self.in_channels is not None and channels != self.in_channels:
-            raise ValueError(
-                f"{type(self).__name__} takes {_name(self.in_channels)}, got {_name(channels)}."
-            )
+            raise ValueError(f"{type(self).__name__} takes {_name(self.in_channels)}, got {_name(channels)}.")
         return channels if self.out_channels is None else self.out_channels
 
     @overload
@@ -194,7 +194,8 @@ class Layer(nn.Module):
 
         Args:
             x: waveform (batch, samples) or frames (batch, frames, channels), floating.
-            lengths: (batch,) int64 valid samples or frames of each row. What lies behind them may be anything, NaN included.
+            lengths: (batch,) int64 valid samples or frames of each row. What lies behind them may be anything, NaN
+                included.
 
         Returns:
             (batch, frames, channels); with `lengths` also the (batch,) valid frames, and frames past them are 0.
@@ -211,18 +212,19 @@ class Layer(nn.Module):
         return zero_past(y, frames), frames
 
     def offline(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        """`forward` inside a composition: the input is finite, and frames past a row's length may hold anything finite."""
-        g = self.geometry
-        if g.pad_left or g.pad_right:
-            x = x if lengths is None else zero_past(x, lengths)
-        return self.windows(x, g.pad_left, g.pad_right, g.num_frames(x.shape[1]))
+        """`forward` inside a composition: all input is finite, but frames past a row's length may hold any number."""
+        frames = self.geometry.num_frames(x.shape[1])
+        padded = self.padded(x, lengths)
+        if not frames:  # one window of zeros, to give (batch, 0, channels) of the right type
+            padded = _pad(padded, 0, self.geometry.receptive_field)
+        return self.valid(padded)[:, :frames]
 
-    def windows(self, x: Tensor, pad_left: int, pad_right: int, frames: int) -> Tensor:
-        """`valid` behind zero pads; a signal too short for one frame gives (batch, 0, channels)."""
-        if pad_left or pad_right or not frames:
-            short = 0 if frames else self.geometry.receptive_field
-            x = F.pad(x, (0, 0) * (x.ndim - 2) + (pad_left, pad_right + short))
-        return self.valid(x)[:, :frames]
+    def padded(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        """`x` with the layer's pads on both sides of each row's own signal."""
+        g = self.geometry
+        if not (g.pad_left or g.pad_right):
+            return x
+        return _pad(x if lengths is None else zero_past(x, lengths), g.pad_left, g.pad_right)
 
     def plan(self, edge: Edge, path: str = "") -> Plan:
         """This layer at its place in a stream.
@@ -274,11 +276,7 @@ def geometry_of(layer: nn.Module) -> Geometry:
 
 
 def channels_after(layer: nn.Module, channels: int) -> int:
-    return (
-        layer.channels_after(channels)
-        if isinstance(layer, Layer)
-        else pointwise.channels_after(layer, channels)
-    )
+    return layer.channels_after(channels) if isinstance(layer, Layer) else pointwise.channels_after(layer, channels)
 
 
 def run_offline(layer: nn.Module, x: Tensor, lengths: Tensor | None) -> Tensor:
@@ -310,6 +308,10 @@ def zero_unreal(x: Tensor, edge: Edge, clock: Clock) -> Tensor:
     first, end = edge.real(clock, x.shape[1])
     index = torch.arange(x.shape[1], device=x.device)
     return _keep(x, (index >= first[:, None]) & (index < end[:, None]))
+
+
+def _pad(x: Tensor, left: int, right: int) -> Tensor:
+    return F.pad(x, (0, 0) * (x.ndim - 2) + (left, right))
 
 
 def _keep(x: Tensor, mask: Tensor) -> Tensor:

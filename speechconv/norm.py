@@ -1,6 +1,6 @@
 """Normalisation. Over channels each frame stands alone, so it streams as it is.
 
-    y[c] = gamma[c] (x[c] - mean) / sqrt(var + eps) + beta[c]          mean, var over the channels of one frame
+y[c] = gamma[c] (x[c] - mean) / sqrt(var + eps) + beta[c]          mean, var over the channels of one frame
 """
 
 from __future__ import annotations

@@ -16,11 +16,10 @@ from torch import Tensor, nn
 
 from speechconv import __version__
 from speechconv.combine import Sequential
-from speechconv.frontend.stft import ConvSTFT
 from speechconv.layer import WAVEFORM
 from speechconv.presets import preset_names, preset_text
 from speechconv.session import Session, SessionPool
-from speechconv.stages import NAMES, Table, build_stage, check_all_known, check_known, describe_stage
+from speechconv.stages import NAMES, Table, build_stages, check_known, describe_stage
 
 
 class Pipeline(Sequential):
@@ -49,9 +48,7 @@ class Pipeline(Sequential):
         (torch.Size([1, 101, 80]), 160, 199)
     """
 
-    def __init__(
-        self, stages: Sequence[nn.Module] | Mapping[str, nn.Module], *, sample_rate: int
-    ) -> None:
+    def __init__(self, stages: Sequence[nn.Module] | Mapping[str, nn.Module], *, sample_rate: int) -> None:
         super().__init__()
         if not isinstance(sample_rate, int) or sample_rate < 1:
             raise ValueError(f"sample_rate (={sample_rate!r}) must be an integer >= 1, in Hz.")
@@ -103,7 +100,7 @@ class Pipeline(Sequential):
         >>> Pipeline.from_preset("logmel", mel={"n_mels": 40}).output_dim
         40
         """
-        check_known(name, preset_names(), "preset", "speechconv")
+        check_known([name], preset_names(), "preset", "speechconv")
         return cls.from_toml(preset_text(name), where=f"preset {name!r}", **overrides)
 
     @classmethod
@@ -113,7 +110,7 @@ class Pipeline(Sequential):
             spec = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise ValueError(f"{where} is not valid TOML: {error}") from None
-        check_all_known(spec, ("description", "sample_rate", "stages"), "key", where)
+        check_known(spec, ("description", "sample_rate", "stages"), "key", where)
         for key in ("sample_rate", "stages"):
             if key not in spec:
                 raise ValueError(f"{where} needs the key {key!r}.")
@@ -199,13 +196,9 @@ def open_pipeline(source: str | os.PathLike[str], **overrides: Any) -> Pipeline:
 def _build(spec: Table, where: str) -> Pipeline:
     """The pipeline that `spec` describes. Whether it drew random weights shows in torch's generator."""
     before = torch.random.get_rng_state()
-    context = {"sample_rate": spec["sample_rate"]}
-    layers: dict[str, nn.Module] = {}
-    for name, table in zip(_stage_names(spec["stages"], where), spec["stages"], strict=True):
-        layers[name] = build_stage(table, context, where)
-        if isinstance(layers[name], ConvSTFT):
-            context["n_fft"] = layers[name].n_fft
-    pipe = Pipeline(layers, sample_rate=spec["sample_rate"]).eval()
+    layers = build_stages(spec["stages"], {"sample_rate": spec["sample_rate"]}, where)
+    names = _stage_names(spec["stages"], where)
+    pipe = Pipeline(dict(zip(names, layers, strict=True)), sample_rate=spec["sample_rate"]).eval()
     pipe.fresh_random = not torch.equal(before, torch.random.get_rng_state())
     return pipe
 
@@ -252,7 +245,7 @@ def _override(spec: Table, overrides: Mapping[str, Any], where: str) -> Table:
             spec["sample_rate"] = value
             continue
         name, _, field = key.partition(".")
-        check_known(name, ("sample_rate", *names), "stage or key", where)
+        check_known([name], ("sample_rate", *names), "stage or key", where)
         if not field and not isinstance(value, Mapping):
             raise ValueError(f"{name!r} in {where} is a stage; set its keys as {name}.KEY=VALUE.")
         spec["stages"][names.index(name)].update({field: value} if field else value)

@@ -55,7 +55,7 @@ def check_pointwise(module: nn.Module) -> None:
         raise ValueError(f"GLU's dim (={module.dim}) must be -1: channels are the last axis.")
     if isinstance(module, nn.PReLU) and module.num_parameters != 1:
         raise ValueError(
-            f"PReLU's num_parameters (={module.num_parameters}) must be 1: torch reads more of them along the frame axis."
+            f"PReLU's num_parameters (={module.num_parameters}) must be 1: torch lays more along the frame axis."
         )
 
 

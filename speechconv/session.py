@@ -32,8 +32,8 @@ class Session:
     Args:
         layer: any layer, composition or pipeline, in eval mode.
         channels: channels of its input, only where the layer takes any number.
-        max_blocks: most blocks of S samples that one step takes; 1 makes the result bitwise independent of the chunking.
-            None steps through up to 32,768 samples at a time.
+        max_blocks: most blocks of S samples that one step takes; 1 makes the result bitwise independent of the
+            chunking. None steps through up to 32,768 samples at a time.
 
     Attributes:
         num_samples, num_frames: pushed and given so far.
@@ -75,8 +75,8 @@ class Session:
         """Feed a chunk.
 
         Args:
-            chunk: (samples,) for a front-end, (n, channels) for a frame layer; a tensor or array, any length, 0 included.
-                Floating, or int16 / int32 (scaled to -1 ... 1).
+            chunk: (samples,) for a front-end, (n, channels) for a frame layer; a tensor or array, any length, 0
+                included. Floating, or int16 / int32 (scaled to -1 ... 1).
 
         Returns:
             (n, out_channels), n >= 0: the frames that this chunk completes.
@@ -143,7 +143,8 @@ class SessionPool:
         max_sessions: rows of the batch; opening more is an error.
         channels, max_blocks: as for `Session`.
 
-    A pool gives each stream the offline answer within float tolerance; its bits may depend on the batch, unlike a Session's.
+    A pool gives each stream the offline answer within float tolerance; its bits may depend on the batch, unlike a
+    Session's.
 
     Example:
         >>> import speechconv as sc
@@ -155,7 +156,12 @@ class SessionPool:
     """
 
     def __init__(
-        self, layer: nn.Module, *, max_sessions: int = 32, channels: int | None = None, max_blocks: int | None = None
+        self,
+        layer: nn.Module,
+        *,
+        max_sessions: int = 32,
+        channels: int | None = None,
+        max_blocks: int | None = None,
     ) -> None:
         if max_sessions < 1:
             raise ValueError(f"max_sessions (={max_sessions}) must be >= 1.")

@@ -2,8 +2,8 @@
 
     {stage = "mel", n_mels = 80}          <->          Mel(80, sample_rate=..., n_fft=...)
 
-`sample_rate` has one owner, the pipeline, and `n_fft` another, the stft; stages that need them get them handed down. TOML has
-no null, so the string "none" stands for Python's None.
+`sample_rate` has one owner, the pipeline, and `n_fft` another, the stft; stages that need them get them handed down.
+TOML has no null, so the string "none" stands for Python's None.
 """
 
 from __future__ import annotations
@@ -49,66 +49,82 @@ HANDED_DOWN = {"sample_rate": "the pipeline", "n_fft": "the stft before it"}
 IMPLIED: dict[type[nn.Module], dict[str, Any]] = {nn.GLU: {"dim": -1}}
 """Arguments that the layout fixes."""
 
+PARTS: dict[type[nn.Module], tuple[str, str | None]] = {
+    Sequential: ("layers", None),
+    Parallel: ("branches", "join"),
+    Residual: ("body", "scale"),
+}
+"""Key of a composition's inner stages, and its one other key. Branches are lists of stages in a list."""
+
 UNSTORED = {"inplace", "device", "dtype"}
 """Arguments of torch's modules that change no number."""
 
 
-def build_stage(table: Mapping[str, Any], context: Mapping[str, Any], where: str) -> nn.Module:
-    """The module that a stage's table describes.
+def build_stages(tables: Iterable[Mapping[str, Any]], context: Mapping[str, Any], where: str) -> list[nn.Module]:
+    """The modules that the tables describe, in order; an stft hands its n_fft to the stages behind it.
 
     Args:
-        table: the key "stage" and constructor keywords.
-        context: values to hand down, as far as they are known here.
+        tables: each with the key "stage" and constructor keywords.
+        context: values to hand down: the pipeline's sample_rate, an outer stft's n_fft.
         where: the file or preset, for messages.
 
     Raises:
-        ValueError: an unknown stage or key (names the accepted ones and the nearest match), or a value that the stage refuses.
+        ValueError: an unknown stage or key (names the accepted ones and the nearest match), or a value that the stage
+        refuses.
     """
-    settings = {key: _from_toml(value) for key, value in table.items() if key not in ("stage", "name")}
-    name = table.get("stage")
-    if name is None:
-        raise ValueError(f"a stage in {where} has no key 'stage'; name one of {', '.join(STAGES)}.")
-    check_known(name, STAGES, "stage", where)
-    kind = STAGES[name]
-    if kind is Sequential:
-        return Sequential(*_build_all(_take(settings, "layers", name, where), context, where))
-    if kind is Parallel:
-        branches = [build_chain(b, context, where) for b in _take(settings, "branches", name, where)]
-        check_all_known(settings, ("join",), f"key of stage {name!r}", where)
-        return Parallel(*branches, **settings)
-    if kind is Residual:
-        body = build_chain(_take(settings, "body", name, where), context, where)
-        check_all_known(settings, ("scale",), f"key of stage {name!r}", where)
-        return Residual(body, **settings)
-    parameters = _parameters(kind)
-    inherited = _inherited(parameters)
-    for key in inherited & settings.keys():
-        raise ValueError(f"{key} of stage {name!r} in {where} is handed down by {HANDED_DOWN[key]}; leave it out.")
-    for key in sorted(inherited - context.keys()):
-        raise ValueError(f"stage {name!r} in {where} needs {key} from {HANDED_DOWN[key]}, and there is none.")
-    check_all_known(settings, [p for p in parameters if p not in inherited], f"key of stage {name!r}", where)
-    try:
-        return kind(**settings, **{key: context[key] for key in inherited}, **IMPLIED.get(kind, {}))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"stage {name!r} in {where}: {error}") from None
-
-
-def build_chain(tables: Iterable[Mapping[str, Any]], context: Mapping[str, Any], where: str) -> nn.Module:
-    """One stage as it is, several as a Sequential."""
-    layers = _build_all(tables, context, where)
-    return layers[0] if len(layers) == 1 else Sequential(*layers)
-
-
-def _build_all(
-    tables: Iterable[Mapping[str, Any]], context: Mapping[str, Any], where: str
-) -> list[nn.Module]:
-    """Stages in order; an stft hands its n_fft to those behind it."""
     context, layers = dict(context), []
     for table in tables:
-        layers.append(build_stage(table, context, where))
+        layers.append(_build(table, context, where))
         if isinstance(layers[-1], ConvSTFT):
             context["n_fft"] = layers[-1].n_fft
     return layers
+
+
+def _build(table: Mapping[str, Any], context: Mapping[str, Any], where: str) -> nn.Module:
+    name = table.get("stage")
+    if name is None:
+        raise ValueError(f"a stage in {where} has no key 'stage'; name one of {', '.join(STAGES)}.")
+    check_known([name], STAGES, "stage", where)
+    settings = {key: _from_toml(value) for key, value in table.items() if key not in ("stage", "name")}
+    place = f"stage {name!r} of {where}"
+    try:
+        if STAGES[name] in PARTS:
+            return _build_composition(STAGES[name], settings, context, place)
+        return _build_layer(STAGES[name], settings, context, place)
+    except TypeError as error:
+        raise ValueError(f"{place}: {error}") from None
+
+
+def _build_layer(kind: type[nn.Module], settings: Table, context: Mapping[str, Any], place: str) -> nn.Module:
+    parameters = _parameters(kind)
+    inherited = _inherited(parameters)
+    for key in sorted(inherited):
+        if key in settings:
+            raise ValueError(f"{key} of {place} is handed down by {HANDED_DOWN[key]}; leave it out.")
+        if key not in context:
+            raise ValueError(f"{place} needs {key} from {HANDED_DOWN[key]}, and there is none.")
+    check_known(settings, [key for key in parameters if key not in inherited], "key", place)
+    try:
+        return kind(**settings, **{key: context[key] for key in inherited}, **IMPLIED.get(kind, {}))
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
+
+
+def _build_composition(kind: type[nn.Module], settings: Table, context: Mapping[str, Any], place: str) -> nn.Module:
+    parts_key, option = PARTS[kind]
+    if parts_key not in settings:
+        raise ValueError(f"{place} needs the key {parts_key!r}, a list of stages.")
+    parts = settings.pop(parts_key)
+    check_known(settings, [option] if option else [], "key", place)
+    if kind is Sequential:
+        return Sequential(*build_stages(parts, context, place))
+    chains = [_chain(build_stages(part, context, place)) for part in (parts if kind is Parallel else [parts])]
+    return kind(*chains, **settings)
+
+
+def _chain(layers: list[nn.Module]) -> nn.Module:
+    """One stage as it is, several as a Sequential."""
+    return layers[0] if len(layers) == 1 else Sequential(*layers)
 
 
 def describe_stage(layer: nn.Module) -> Table:
@@ -151,12 +167,6 @@ def _inherited(parameters: Mapping[str, inspect.Parameter]) -> set[str]:
     return {key for key in HANDED_DOWN if key in parameters and parameters[key].default is inspect.Parameter.empty}
 
 
-def _take(settings: Table, key: str, name: str, where: str) -> Any:
-    if key not in settings:
-        raise ValueError(f"stage {name!r} in {where} needs the key {key!r}, a list of stages.")
-    return settings.pop(key)
-
-
 def _from_toml(value: Any) -> Any:
     if isinstance(value, list) and not any(isinstance(item, dict | list) for item in value):
         return tuple(value)
@@ -167,22 +177,16 @@ def _to_toml(value: Any) -> Any:
     return "none" if value is None else list(value) if isinstance(value, tuple) else value
 
 
-def check_all_known(names: Iterable[str], accepted: Iterable[str], what: str, where: str) -> None:
-    accepted = list(accepted)
-    for name in names:
-        check_known(name, accepted, what, where)
+def check_known(names: Iterable[str], accepted: Iterable[str], what: str, where: str) -> None:
+    """ValueError unless every name is accepted; it names the nearest match and all accepted ones.
 
-
-def check_known(name: str, accepted: Iterable[str], what: str, where: str) -> None:
-    """ValueError unless `name` is accepted; names the nearest match and all accepted ones.
-
-    >>> check_known("confromer", ["log", "conformer"], "stage", "my.toml")
+    >>> check_known(["confromer"], ["log", "conformer"], "stage", "my.toml")
     Traceback (most recent call last):
     ValueError: unknown stage 'confromer' in my.toml; did you mean 'conformer'? Accepted: log, conformer.
     """
     accepted = list(accepted)
-    if name in accepted:
-        return
-    near = difflib.get_close_matches(str(name), accepted, n=1, cutoff=0.5)
-    hint = f" did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"unknown {what} {name!r} in {where};{hint} Accepted: {', '.join(accepted)}.")
+    for name in names:
+        if name not in accepted:
+            near = difflib.get_close_matches(str(name), accepted, n=1, cutoff=0.5)
+            hint = f" did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"unknown {what} {name!r} in {where};{hint} Accepted: {', '.join(accepted)}.")

@@ -2,8 +2,9 @@
 
     y, first, valid, state' = step(x, state)          x: m blocks of S samples -> m frames
 
-The caller feeds `preroll` = (P_l - R) mod S zeros before the first sample; then frame t leaves in the very step that brings
-its last sample, S t + R - P_l. Age and remaining samples are counted per row, so rows of any age share one batch.
+The caller feeds `preroll` = (P_l - R) mod S zeros before the first sample; then frame t leaves in the very step that
+brings its last sample, S t + R - P_l. Age and remaining samples are counted per row, so rows of any age share one
+batch.
 """
 
 from __future__ import annotations

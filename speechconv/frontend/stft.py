@@ -2,7 +2,8 @@
 
     X[t, k] = sum_n x[t hop + n - pad] w[n] e^(-2 pi i k n / n_fft)          k = 0 ... n_fft // 2
 
-Every way of learning is a deviation that starts at zero, so each begins as the exact STFT and weight decay leads back to it:
+Every way of learning is a deviation that starts at zero, so each begins as the exact STFT and weight decay leads back
+to it:
 
     "window"   w + d                                    still an STFT, still an rfft
     "freq"     w[n] e^(-2 pi i (k + d_k) n / n_fft)     bins move, in units of one bin
@@ -15,6 +16,7 @@ from __future__ import annotations
 import math
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -23,6 +25,9 @@ from speechconv.exact import ExactConstants
 from speechconv.geometry import Geometry
 from speechconv.layer import WAVEFORM
 from speechconv.mirror import mirror_index
+
+TILE_SAMPLES = 200_000
+"""Windowed samples that are transformed together: with their spectra they stay in a core's cache."""
 
 Output = Literal["complex", "magnitude", "power", "real_imag"]
 Learn = Literal["window", "freq", "delta", "free"]
@@ -39,10 +44,11 @@ class ConvSTFT(ExactConstants):
         win_length: samples of the window, 1 ... n_fft, centred in the frame; None: n_fft.
         window: a scipy.signal.get_window name, or a tuple such as ("kaiser", 8.0); periodic, as librosa's.
         center: pad n_fft // 2 samples on both sides, so that frame t is centred on sample t hop_length.
-        pad_mode: what `center` pads: "constant" zeros, or "reflect" (each row mirrored at its own ends; first stage only).
+        pad_mode: what `center` pads: "constant" zeros, or "reflect" (each row mirrored at its own ends; first stage
+            only).
         learn: None (fixed), "window", "freq", "delta" or "free"; see the equations above.
-        output: "complex"; "magnitude" and "power", n_fft // 2 + 1 channels; "real_imag", twice as many: all real parts, then
-            all imaginary ones.
+        output: "complex"; "magnitude" and "power", n_fft // 2 + 1 channels; "real_imag", twice as many: all real
+            parts, then all imaginary ones.
 
     Shape:
         (batch, samples) -> (batch, frames, channels); frames = 1 + samples // hop_length for an even, centred n_fft
@@ -50,8 +56,8 @@ class ConvSTFT(ExactConstants):
     Raises:
         ValueError: an argument outside its range.
 
-    Fixed and window-learned kernels go through the FFT, computed in float32 at least. The magnitude's gradient at digital
-    silence is 0.
+    Fixed and window-learned kernels go through the FFT, computed in float32 at least. The magnitude's gradient at
+    digital silence is 0.
 
     Source: Allen and Rabiner 1977, "A unified approach to short-time Fourier analysis and synthesis".
 
@@ -86,6 +92,7 @@ class ConvSTFT(ExactConstants):
         self.center, self.pad_mode, self.learn, self.output = center, pad_mode, learn, output
         pad = n_fft // 2 if center else 0
         self.geometry = Geometry(n_fft, hop_length, pad, pad, mirror=pad if pad_mode == "reflect" else 0)
+        self.tile = max(1, TILE_SAMPLES // n_fft)
         self.num_bins = n_fft // 2 + 1
         self.out_channels = 2 * self.num_bins if output == "real_imag" else self.num_bins
         self._register_kernels(centred_window(self.window, win_length or n_fft, n_fft))
@@ -113,20 +120,19 @@ class ConvSTFT(ExactConstants):
         """The filters as they are now: (2 (n_fft // 2 + 1), n_fft), all real parts, then all imaginary ones."""
         match self.learn:
             case "freq":
-                return _rotate(self.initial_filters, self.freq_delta)
+                return _rotate(self.exact("initial_filters"), self.freq_delta)
             case "delta":
-                norms = _split(self.initial_filters).abs().square().sum(1).div(self.n_fft).sqrt()
-                return self.initial_filters + torch.cat((norms, norms))[:, None] * self.filter_delta
+                initial = self.exact("initial_filters")
+                norms = _split(initial).abs().square().mean(1).sqrt()
+                return initial + torch.cat((norms, norms))[:, None] * self.filter_delta
             case "free":
                 return self.weight
-        return _stack(self._window() * fourier_basis(self.n_fft).to(self.analysis_window.device)).to(
-            self.analysis_window.dtype
-        )
+        window = self._window()
+        return _stack(window * fourier_basis(self.n_fft).to(window.device)).to(window.dtype)
 
     def _window(self) -> Tensor:
-        return (
-            self.analysis_window if self.learn is None else self.analysis_window + self.window_delta
-        )
+        window = self.exact("analysis_window")
+        return window if self.learn is None else window + self.window_delta
 
     def valid(self, x: Tensor) -> Tensor:
         frames = x.to(_at_least_float32(x.dtype)).unfold(1, self.n_fft, self.hop_length)
@@ -146,13 +152,13 @@ class ConvSTFT(ExactConstants):
                 return (spectrum.real.square() + spectrum.imag.square()).to(dtype)
         return torch.cat((spectrum.real, spectrum.imag), 2).to(dtype)
 
-    def offline(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+    def padded(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         if not self.geometry.mirror or not x.shape[1]:
-            return super().offline(x, lengths)
-        pad, samples = self.geometry.mirror, x.shape[1]
-        positions = torch.arange(-pad, samples + pad, device=x.device)[None]
+            return super().padded(x, lengths)
+        samples = x.shape[1]
+        positions = torch.arange(-self.geometry.mirror, samples + self.geometry.mirror, device=x.device)[None]
         index = mirror_index(positions, samples if lengths is None else lengths[:, None])
-        return self.valid(x.gather(1, index.expand(x.shape[0], -1)))[:, : self.geometry.num_frames(samples)]
+        return x.gather(1, index.expand(x.shape[0], -1))
 
     def extra_repr(self) -> str:
         return (
@@ -166,8 +172,8 @@ def fourier_basis(n_fft: int) -> Tensor:
 
     The phase is reduced in integers, (k n) mod n_fft, before it meets floating point.
 
-    >>> fourier_basis(4)[1].tolist()
-    [(1+0j), -1j, (-1+0j), 1j]
+    >>> fourier_basis(4)[1]
+    tensor([ 1.-0.j,  0.-1.j, -1.-0.j,  0.+1.j], dtype=torch.complex128)
     """
     check_count("n_fft", n_fft)
     eighths = 8 * (torch.arange(n_fft // 2 + 1)[:, None] * torch.arange(n_fft) % n_fft)
@@ -195,7 +201,7 @@ def centred_window(window: Window, win_length: int, n_fft: int) -> Tensor:
     if not 1 <= win_length <= n_fft:
         raise ValueError(f"win_length (={win_length}) must lie in 1 ... n_fft (={n_fft}).")
     try:
-        values = torch.from_numpy(get_window(window, win_length, fftbins=True).astype("float64"))
+        values = torch.as_tensor(np.asarray(get_window(window, win_length, fftbins=True), dtype=np.float64))
     except (ValueError, TypeError) as error:
         raise ValueError(
             f"window (={window!r}) must be a name or tuple that scipy.signal.get_window knows: {error}"

@@ -31,8 +31,8 @@ class Mel(ExactConstants):
         n_fft: of the STFT before it, samples.
         f_min: lowest corner, Hz, >= 0.
         f_max: highest corner, Hz, f_min < f_max <= sample_rate / 2; None: sample_rate / 2.
-        scale: "slaney" (librosa's default: linear below 1 kHz), "htk" (2595 log10(1 + f / 700)), or "kaldi" (1127 ln(1 + f / 700),
-            triangles linear in mel, not in Hz).
+        scale: "slaney" (librosa's default: linear below 1 kHz), "htk" (2595 log10(1 + f / 700)), or "kaldi"
+            (1127 ln(1 + f / 700), triangles linear in mel, not in Hz).
         norm: "slaney" scales each triangle to unit area in Hz; None leaves its peak at 1.
         learn: add a learnable deviation, which starts at zero, to the matrix.
 
@@ -75,7 +75,8 @@ class Mel(ExactConstants):
     @property
     def matrix(self) -> Tensor:
         """The filterbank as it is now, (n_mels, n_fft // 2 + 1)."""
-        return self.bank + self.bank_delta if self.learn else self.bank
+        bank = self.exact("bank")
+        return bank + self.bank_delta if self.learn else bank
 
     def valid(self, x: Tensor) -> Tensor:
         if x.is_complex():
@@ -84,8 +85,8 @@ class Mel(ExactConstants):
 
     def extra_repr(self) -> str:
         return (
-            f"{self.n_mels}, sample_rate={self.sample_rate}, n_fft={self.n_fft}, f_min={self.f_min}, f_max={self.f_max}, "
-            f"scale={self.scale!r}, norm={self.norm!r}, learn={self.learn}"
+            f"{self.n_mels}, sample_rate={self.sample_rate}, n_fft={self.n_fft}, f_min={self.f_min}, "
+            f"f_max={self.f_max}, scale={self.scale!r}, norm={self.norm!r}, learn={self.learn}"
         )
 
 
@@ -196,9 +197,7 @@ SCALES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]]
 }
 
 
-def _check(
-    n_mels: int, sample_rate: int, n_fft: int, f_min: float, f_max: float, scale: str, norm: str | None
-) -> None:
+def _check(n_mels: int, sample_rate: int, n_fft: int, f_min: float, f_max: float, scale: str, norm: str | None) -> None:
     for name, value in (("n_mels", n_mels), ("sample_rate", sample_rate), ("n_fft", n_fft)):
         if value < 1:
             raise ValueError(f"{name} (={value}) must be >= 1.")

@@ -1,0 +1,113 @@
+"""What a pipeline is made of, stage by stage: shapes, parameters, receptive field, stride and lookahead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from speechconv.combine import Sequential
+from speechconv.geometry import Geometry
+from speechconv.layer import WAVEFORM, Layer, axes, channels_after, geometry_of
+
+HEADINGS = ("stage", "layer", "output shape", "parameters", "stride", "receptive field", "lookahead")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One row: a stage, and the chain up to and including it.
+
+    Attributes:
+        name: the stage's name in the pipeline.
+        kind: its class.
+        shape: of its output for the described input, batch axis left out: (frames, channels).
+        parameters: of this stage alone.
+        geometry: of the chain so far, in input samples.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+    geometry: Geometry
+
+
+@dataclass(frozen=True)
+class Description:
+    """Stages in the order of the signal; `str()` is a table, lookahead in samples and milliseconds."""
+
+    num_samples: int
+    sample_rate: int | None
+    stages: tuple[Stage, ...]
+
+    def __str__(self) -> str:
+        rows = [HEADINGS, *(self._row(stage) for stage in self.stages)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+        return "\n".join(line.rstrip() for line in (self._title(), "", *lines))
+
+    def _title(self) -> str:
+        rate = "" if self.sample_rate is None else f" at {self.sample_rate} Hz"
+        return f"input: {self.num_samples} samples{rate}"
+
+    def _row(self, stage: Stage) -> tuple[str, ...]:
+        g = stage.geometry
+        return (
+            stage.name,
+            stage.kind,
+            str(stage.shape),
+            f"{stage.parameters:,}",
+            self._span(g.stride),
+            self._span(g.receptive_field),
+            self._span(g.lookahead),
+        )
+
+    def _span(self, samples: int) -> str:
+        if self.sample_rate is None:
+            return str(samples)
+        return f"{samples} ({1000 * samples / self.sample_rate:.4g} ms)"
+
+
+def describe(module: Layer, num_samples: int | None = None) -> Description:
+    """What `module` is made of, stage by stage.
+
+    Args:
+        module: a pipeline, or any layer that takes a waveform or a fixed number of channels.
+        num_samples: samples (or frames) of the input that shapes are given for; None: one second of a pipeline's.
+
+    Raises:
+        ValueError: no num_samples for a module without a sample rate, or one that takes any number of channels.
+
+    Example:
+        >>> import speechconv as sc
+        >>> print(describe(sc.Pipeline.from_preset("logmel")))
+        input: 16000 samples at 16000 Hz
+        <BLANKLINE>
+        stage  layer     output shape  parameters  stride       receptive field  lookahead
+        stft   ConvSTFT  (101, 201)    0           160 (10 ms)  400 (25 ms)      199 (12.44 ms)
+        mel    Mel       (101, 80)     0           160 (10 ms)  400 (25 ms)      199 (12.44 ms)
+        log    Log       (101, 80)     0           160 (10 ms)  400 (25 ms)      199 (12.44 ms)
+    """
+    sample_rate = getattr(module, "sample_rate", None)
+    num_samples = sample_rate if num_samples is None else num_samples
+    if num_samples is None:
+        raise ValueError(f"{type(module).__name__} has no sample rate; pass num_samples.")
+    if module.in_channels is None:
+        raise ValueError(f"{type(module).__name__} takes any number of channels, so it has no shapes of its own.")
+    return Description(num_samples, sample_rate, tuple(_stages(module, num_samples)))
+
+
+def _stages(module: Layer, num_samples: int) -> list[Stage]:
+    geometry, channels = Geometry(), module.in_channels or WAVEFORM
+    stages = []
+    for name, layer in _parts(module):
+        geometry, channels = geometry.then(geometry_of(layer)), channels_after(layer, channels)
+        parameters = sum(p.numel() for p in layer.parameters())
+        shape = axes(geometry.num_frames(num_samples), channels)
+        stages.append(Stage(name, type(layer).__name__, shape, parameters, geometry))
+    return stages
+
+
+def _parts(module: Layer) -> list[tuple[str, nn.Module]]:
+    """The stages of a chain; anything else is one stage."""
+    return list(module.named_children()) if isinstance(module, Sequential) else [("", module)]
