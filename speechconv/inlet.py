@@ -14,7 +14,7 @@ from torch import Tensor
 
 from speechconv.layer import WAVEFORM, axes
 from speechconv.mirror import mirror_index
-from speechconv.streamer import Streamer, placement
+from speechconv.streamer import Streamer
 
 FULL_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
 
@@ -24,7 +24,7 @@ class Inlet:
 
     def __init__(self, core: Streamer) -> None:
         self.core = core
-        self.dtype, self.device = placement(core.layer)
+        self.dtype, self.device = core.dtype, core.device
         self.fed = 0  # blocks taken
         self.num_samples = 0  # of the signal, mirrored ends not counted
         self.closed = False

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from speechconv.inlet import Inlet
 from speechconv.layer import axes
-from speechconv.streamer import Streamer, StreamState, placement
+from speechconv.streamer import Streamer, StreamState
 
 DEFAULT_SAMPLES = 1 << 15
 """A session steps through at most this many samples at a time unless `max_blocks` says otherwise."""
@@ -31,7 +31,7 @@ class Session:
 
     Args:
         layer: any layer, composition or pipeline, in eval mode.
-        channels: channels of its input, only where the layer takes any number.
+        channels, dtype: of the input, only where the layer does not tell; see `Streamer`.
         max_blocks: most blocks of S samples that one step takes; 1 makes the result bitwise independent of the
             chunking. None steps through up to 32,768 samples at a time.
 
@@ -51,8 +51,15 @@ class Session:
         ([0, 0, 1, 1], 1)
     """
 
-    def __init__(self, layer: nn.Module, *, channels: int | None = None, max_blocks: int | None = None) -> None:
-        self.core = Streamer(layer, channels=channels)
+    def __init__(
+        self,
+        layer: nn.Module,
+        *,
+        channels: int | None = None,
+        dtype: torch.dtype | None = None,
+        max_blocks: int | None = None,
+    ) -> None:
+        self.core = Streamer(layer, channels=channels, dtype=dtype)
         self.max_blocks = check_max_blocks(max_blocks, self.core.block)
         self._empty = _no_frames(self.core)
         self.reset()
@@ -127,9 +134,8 @@ def check_max_blocks(max_blocks: int | None, block: int) -> int:
 @torch.no_grad()
 def _no_frames(core: Streamer) -> Tensor:
     """(0, out_channels) of the stream's dtype, by a step on zeros that also warms the layers up."""
-    state = core.init(1)
-    zeros = state.age.new_zeros(axes(core.block, core.channels))
-    return core.step(zeros.to(placement(core.layer)[0])[None], state)[0][0, :0]
+    zeros = torch.zeros(1, *axes(core.block, core.channels), dtype=core.dtype, device=core.device)
+    return core.step(zeros, core.init(1))[0][0, :0]
 
 
 Handle = NewType("Handle", int)
@@ -141,7 +147,7 @@ class SessionPool:
     Args:
         layer: any layer, composition or pipeline, in eval mode.
         max_sessions: rows of the batch; opening more is an error.
-        channels, max_blocks: as for `Session`.
+        channels, dtype, max_blocks: as for `Session`.
 
     A pool gives each stream the offline answer within float tolerance; its bits may depend on the batch, unlike a
     Session's.
@@ -161,11 +167,12 @@ class SessionPool:
         *,
         max_sessions: int = 32,
         channels: int | None = None,
+        dtype: torch.dtype | None = None,
         max_blocks: int | None = None,
     ) -> None:
         if max_sessions < 1:
             raise ValueError(f"max_sessions (={max_sessions}) must be >= 1.")
-        self.core = Streamer(layer, channels=channels)
+        self.core = Streamer(layer, channels=channels, dtype=dtype)
         self.max_sessions = max_sessions
         self.max_blocks = check_max_blocks(max_blocks, self.core.block)
         self._state = self.core.init(max_sessions)

@@ -41,6 +41,7 @@ class Streamer:
     Args:
         layer: any layer, composition or pipeline.
         channels: channels of its input, only where the layer takes any number.
+        dtype: of the stream, only where the layer has no parameter or buffer to tell it.
 
     Attributes:
         block: samples per step (a step may take several blocks).
@@ -62,13 +63,13 @@ class Streamer:
         (2, 1, torch.Size([1, 1, 2]), tensor([1]))
     """
 
-    def __init__(self, layer: nn.Module, *, channels: int | None = None) -> None:
+    def __init__(self, layer: nn.Module, *, channels: int | None = None, dtype: torch.dtype | None = None) -> None:
         takes = getattr(layer, "in_channels", None)
         channels = takes if channels is None else channels
         if channels is None:
             raise ValueError(f"{type(layer).__name__} takes any number of channels; pass channels=...")
-        self.layer = layer
-        self.channels = channels
+        self.layer, self.channels = layer, channels
+        self.dtype, self.device = _placement(layer, dtype)
         self.geometry = geometry_of(layer)
         self.mirror = self.geometry.mirror
         g = self.geometry.on_mirrored()
@@ -85,12 +86,9 @@ class Streamer:
 
     def init(self, batch: int = 1) -> StreamState:
         """State of `batch` streams that have not begun, in the layer's dtype and on its device."""
-        dtype, device = placement(self.layer)
-        return StreamState(
-            tuple(torch.zeros(batch, *m.shape, dtype=dtype, device=device) for m in self.state_spec),
-            torch.zeros(batch, dtype=torch.int64, device=device),
-            torch.full((batch,), OPEN, dtype=torch.int64, device=device),
-        )
+        counters = torch.zeros(batch, dtype=torch.int64, device=self.device)
+        memories = (torch.zeros(batch, *m.shape, dtype=self.dtype, device=self.device) for m in self.state_spec)
+        return StreamState(tuple(memories), counters, torch.full_like(counters, OPEN))
 
     def step(
         self, x: Tensor, state: StreamState, active: Tensor | None = None
@@ -144,12 +142,12 @@ class Streamer:
         )
 
 
-def placement(layer: nn.Module) -> tuple[torch.dtype, torch.device]:
-    """Floating dtype and device of a layer: those of its first parameter or buffer, else float32 on the CPU."""
+def _placement(layer: nn.Module, dtype: torch.dtype | None) -> tuple[torch.dtype, torch.device]:
+    """Floating dtype and device of a layer's first parameter or buffer; without one `dtype`, else float32, on the CPU."""
     for tensor in (*layer.parameters(), *layer.buffers()):
         if tensor.is_floating_point():
             return tensor.dtype, tensor.device
-    return torch.get_default_dtype(), torch.device("cpu")
+    return dtype or torch.get_default_dtype(), torch.device("cpu")
 
 
 def _choose(rows: Tensor, new: Tensor, old: Tensor) -> Tensor:

@@ -140,9 +140,7 @@ def test_speech_is_there_in_two_languages(language: str) -> None:
     assert len([row for row in TABLE if row.path.startswith(f"speech/{language}_")]) >= 2
 
 
-@pytest.mark.parametrize(
-    "row", [row for row in TABLE if row.path.startswith("speech/")], ids=lambda row: row.path
-)
+@pytest.mark.parametrize("row", [row for row in TABLE if row.path.startswith("speech/")], ids=lambda row: row.path)
 def test_speech_lasts_1_to_4_seconds_is_loud_and_never_clips(row: Row) -> None:
     samples, _ = load(row.path)
     assert 1 <= row.seconds <= 4
@@ -191,8 +189,7 @@ def test_chirp_rises_in_a_line_from_0_to_8000_hz(path: str) -> None:
     starts = np.arange(n, len(samples) - 2 * n, n)
     window = np.hanning(n)
     found = [
-        spectral_peak(np.pad(samples[start : start + n, 0] * window, (0, 9 * n)), sample_rate)[0]
-        for start in starts
+        spectral_peak(np.pad(samples[start : start + n, 0] * window, (0, 9 * n)), sample_rate)[0] for start in starts
     ]
     times = (starts + (n - 1) / 2) / sample_rate
     slope, f_start = np.polyfit(times, found, 1)

@@ -88,14 +88,13 @@ class ConvSTFT(ExactConstants):
         check_choice("learn", learn, (None, *get_args(Learn)))
         check_choice("output", output, get_args(Output))
         self.n_fft, self.hop_length, self.win_length = n_fft, hop_length, win_length
-        self.window = tuple(window) if isinstance(window, list) else window
-        self.center, self.pad_mode, self.learn, self.output = center, pad_mode, learn, output
+        self.window, self.center, self.pad_mode, self.learn, self.output = window, center, pad_mode, learn, output
         pad = n_fft // 2 if center else 0
         self.geometry = Geometry(n_fft, hop_length, pad, pad, mirror=pad if pad_mode == "reflect" else 0)
         self.tile = max(1, TILE_SAMPLES // n_fft)
         self.num_bins = n_fft // 2 + 1
         self.out_channels = 2 * self.num_bins if output == "real_imag" else self.num_bins
-        self._register_kernels(centred_window(self.window, win_length or n_fft, n_fft))
+        self._register_kernels(centred_window(self.window, n_fft if win_length is None else win_length, n_fft))
 
     def _register_kernels(self, window: Tensor) -> None:
         """Constants and parameters of the chosen way of learning; `window` is float64."""
@@ -111,35 +110,38 @@ class ConvSTFT(ExactConstants):
                 self.freq_delta = nn.Parameter(torch.zeros(self.num_bins))
             case "delta":
                 self.register_exact("initial_filters", filters)
+                norms = (window * fourier_basis(self.n_fft)).abs().square().mean(1).sqrt()
+                self.register_exact("delta_scale", torch.cat((norms, norms))[:, None])
                 self.filter_delta = nn.Parameter(torch.zeros(filters.shape))
             case "free":
                 self.weight = nn.Parameter(filters.to(torch.get_default_dtype()))
 
     @property
     def kernel(self) -> Tensor:
-        """The filters as they are now: (2 (n_fft // 2 + 1), n_fft), all real parts, then all imaginary ones."""
+        """The filters as they are now, (2 (n_fft // 2 + 1), n_fft): all real parts, then all imaginary ones; float32 at
+        least."""
         match self.learn:
             case "freq":
-                return _rotate(self.exact("initial_filters"), self.freq_delta)
+                return _rotate(_wide(self.exact("initial_filters")), _wide(self.freq_delta))
             case "delta":
-                initial = self.exact("initial_filters")
-                norms = _split(initial).abs().square().mean(1).sqrt()
-                return initial + torch.cat((norms, norms))[:, None] * self.filter_delta
+                scaled = _wide(self.exact("delta_scale")) * _wide(self.filter_delta)
+                return _wide(self.exact("initial_filters")) + scaled
             case "free":
-                return self.weight
+                return _wide(self.weight)
         window = self._window()
-        return _stack(window * fourier_basis(self.n_fft).to(window.device)).to(window.dtype)
+        basis = fourier_basis(self.n_fft).to(window.device)
+        return _stack(window * basis).to(window.dtype)
 
     def _window(self) -> Tensor:
-        window = self.exact("analysis_window")
+        window = _wide(self.exact("analysis_window"))
         return window if self.learn is None else window + self.window_delta
 
     def valid(self, x: Tensor) -> Tensor:
-        frames = x.to(_at_least_float32(x.dtype)).unfold(1, self.n_fft, self.hop_length)
+        frames = _wide(x).unfold(1, self.n_fft, self.hop_length)
         if self.learn in (None, "window"):
-            spectrum = torch.fft.rfft(frames * self._window().to(frames.dtype))
+            spectrum = torch.fft.rfft(frames * self._window())
         else:
-            spectrum = _split(F.linear(frames, self.kernel.to(frames.dtype)), axis=2)
+            spectrum = torch.complex(*F.linear(frames, self.kernel).chunk(2, 2))
         return self._as_output(spectrum, x.dtype)
 
     def _as_output(self, spectrum: Tensor, dtype: torch.dtype) -> Tensor:
@@ -198,8 +200,8 @@ def centred_window(window: Window, win_length: int, n_fft: int) -> Tensor:
     """
     from scipy.signal import get_window
 
-    if not 1 <= win_length <= n_fft:
-        raise ValueError(f"win_length (={win_length}) must lie in 1 ... n_fft (={n_fft}).")
+    if not isinstance(win_length, int) or not 1 <= win_length <= n_fft:
+        raise ValueError(f"win_length (={win_length!r}) must be an integer in 1 ... n_fft (={n_fft}).")
     try:
         values = torch.as_tensor(np.asarray(get_window(window, win_length, fftbins=True), dtype=np.float64))
     except (ValueError, TypeError) as error:
@@ -215,20 +217,16 @@ def _stack(filters: Tensor) -> Tensor:
     return torch.cat((filters.real, filters.imag))
 
 
-def _split(filters: Tensor, axis: int = 0) -> Tensor:
-    """The inverse of `_stack` along `axis`."""
-    return torch.complex(*filters.chunk(2, axis))
-
-
 def _rotate(filters: Tensor, bins: Tensor) -> Tensor:
     """Each filter moved up by its number of `bins`: times e^(-2 pi i bins n / n_fft)."""
     n_fft = filters.shape[1]
     phase = bins[:, None] * torch.arange(n_fft, device=bins.device) * (-2 * math.pi / n_fft)
-    return _stack(_split(filters) * torch.complex(phase.cos(), phase.sin()))
+    return _stack(torch.complex(*filters.chunk(2)) * torch.complex(phase.cos(), phase.sin()))
 
 
-def _at_least_float32(dtype: torch.dtype) -> torch.dtype:
-    return torch.promote_types(dtype, torch.float32)
+def _wide(x: Tensor) -> Tensor:
+    """`x` in float32 at least: half types have no FFT."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def check_count(name: str, value: int) -> None:

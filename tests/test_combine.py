@@ -1,0 +1,114 @@
+"""Sequential, Residual and Parallel against the same sums written out, and what they refuse."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import speechconv as sc
+from speechconv.combine import Join
+
+
+def test_sequential_takes_torch_modules_as_they_are() -> None:
+    net = sc.Sequential(sc.Conv1d(3, 6, 1), nn.LayerNorm(6), nn.GELU(), nn.GLU(), nn.Linear(3, 5), nn.Dropout(0.5))
+    x = torch.randn(2, 7, 3)
+    expected = nn.Sequential(*list(net)[1:5])(net[0](x))
+    torch.testing.assert_close(net.eval()(x), expected)
+    assert isinstance(net[1], nn.LayerNorm)
+    assert {"1.weight", "4.bias"} <= net.state_dict().keys()
+    assert (net.in_channels, net.out_channels, len(net)) == (3, 5, 6)
+
+
+@pytest.mark.parametrize(
+    ("module", "kind", "message"),
+    [
+        (nn.Conv1d(3, 3, 3), TypeError, "got Conv1d. Subclass speechconv.Layer"),
+        (nn.BatchNorm1d(3), TypeError, "got BatchNorm1d"),
+        (nn.LayerNorm([7, 3]), ValueError, r"normalized_shape \(=\(7, 3\)\) must be the channels alone"),
+        (nn.GLU(dim=1), ValueError, r"GLU's dim \(=1\) must be -1"),
+        (nn.PReLU(3), ValueError, r"PReLU's num_parameters \(=3\) must be 1"),
+    ],
+)
+def test_modules_that_mix_frames_are_refused(module: nn.Module, kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=message):
+        sc.Sequential(sc.Conv1d(3, 3, 1), module)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (sc.Conv1d(5, 1, 1), r"layer 1 \(Conv1d\): Conv1d takes 5 channels, got 4 channels"),
+        (nn.Linear(3, 1), r"layer 1 \(Linear\): Linear takes 3 channels, got 4"),
+        (nn.LayerNorm(3), "LayerNorm takes 3 channels, got 4"),
+        (sc.ConvSTFT(5), "ConvSTFT takes a waveform, got 4 channels"),
+    ],
+)
+def test_sequential_names_the_layer_that_does_not_fit(layer: nn.Module, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        sc.Sequential(sc.Conv1d(2, 4, 3), layer)
+
+
+def test_an_odd_number_of_channels_has_no_gated_half() -> None:
+    with pytest.raises(ValueError, match="GLU takes 4 channels, got 5"):
+        sc.Sequential(nn.Linear(3, 5), nn.GLU())
+
+
+def test_residual_adds_the_scaled_body() -> None:
+    body = sc.Conv1d(4, 4, 6, padding=(3, 2))
+    x = torch.randn(2, 9, 4)
+    torch.testing.assert_close(sc.Residual(body, scale=0.5)(x), x + 0.5 * body(x))
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (sc.Conv1d(4, 4, 3), "pads"),
+        (sc.Conv1d(4, 4, 3, stride=2, padding=(1, 1)), "got stride 2"),
+        (sc.Conv1d(4, 5, 3, padding="same"), "must keep the channels, got 4 in and 5 out"),
+    ],
+)
+def test_residual_refuses_a_body_that_changes_the_shape(body: sc.Layer, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        sc.Residual(body)
+
+
+@pytest.mark.parametrize("join", ["sum", "cat", "product"])
+def test_parallel_joins_its_branches(join: Join) -> None:
+    a, b = sc.Conv1d(3, 4, 5, stride=2, padding=(2, 0)), sc.Conv1d(3, 4, 9, stride=2, padding=(1, 5))
+    x = torch.randn(2, 31, 3)
+    expected = {"sum": a(x) + b(x), "product": a(x) * b(x), "cat": torch.cat((a(x), b(x)), 2)}[join]
+    torch.testing.assert_close(sc.Parallel(a, b, join=join)(x), expected)
+
+
+def test_parallel_takes_front_ends_on_one_waveform() -> None:
+    """An uncentred STFT beside another whose frames lie on the same samples."""
+    pair = sc.Parallel(
+        sc.ConvSTFT(400, hop_length=320, center=False, output="power"),
+        sc.ConvSTFT(400, hop_length=320, center=False, output="real_imag"),
+        join="cat",
+    )
+    assert pair(torch.zeros(2, 1600)).shape == (2, 4, 603)
+    assert sc.check_streaming(pair).worst <= 1e-12
+
+
+@pytest.mark.parametrize(
+    ("branches", "join", "message"),
+    [
+        ([sc.Conv1d(3, 4, 1)], "sum", "at least two branches, got 1"),
+        ([sc.Conv1d(3, 4, 1), sc.Conv1d(3, 5, 1)], "sum", r"join='sum' needs branches of equal channels, got \[4, 5\]"),
+        ([sc.Conv1d(3, 4, 1), sc.Conv1d(2, 4, 1)], "sum", r"must take the same input, got \[2, 3\] channels"),
+        ([sc.Conv1d(3, 4, 1), sc.Conv1d(3, 4, 1, stride=2)], "sum", "must share their stride"),
+        ([sc.Conv1d(3, 4, 1), sc.Conv1d(3, 4, 1)], "mean", r"join \(='mean'\) must be 'sum', 'cat' or 'product'"),
+    ],
+)
+def test_parallel_refuses_branches_that_cannot_be_joined(branches: list[sc.Layer], join: Join, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        sc.Parallel(*branches, join=join)
+
+
+def test_a_too_short_input_gives_no_frames() -> None:
+    net = sc.Sequential(sc.Conv1d(1, 4, 10, stride=5), nn.LayerNorm(4), nn.GELU(), sc.Conv1d(4, 6, 3, stride=2))
+    for frames in (0, 1, 9, 10, 19):
+        assert net(torch.zeros(2, frames, 1)).shape == (2, 0, 6)
+    assert net(torch.zeros(2, 20, 1)).shape == (2, 1, 6)
