@@ -3,6 +3,8 @@
 The map, in the order of the signal:
 
     geometry    receptive field, stride, pads and lookahead, in exact integers
+    layout      shapes, lengths, masks
+    plan        where a layer stands in a stream; NotStreamable
     layer       Layer: one window function, offline and live
     conv        Conv1d
     combine     Sequential, Residual, Parallel
@@ -31,10 +33,11 @@ if TYPE_CHECKING:
     from speechconv.extraction import extract
     from speechconv.frontend.stft import ConvSTFT, fourier_basis
     from speechconv.geometry import Geometry
-    from speechconv.layer import Layer, NotStreamable
+    from speechconv.layer import Layer
     from speechconv.layers.mel import Log, Mel, mel_filters
     from speechconv.norm import LayerNorm
     from speechconv.pipeline import Pipeline
+    from speechconv.plan import NotStreamable
     from speechconv.session import Session, SessionPool
     from speechconv.streamer import Streamer
 
@@ -42,7 +45,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "geometry": ("Geometry",),
-    "layer": ("Layer", "NotStreamable"),
+    "plan": ("NotStreamable",),
+    "layer": ("Layer",),
     "conv": ("Conv1d",),
     "combine": ("Parallel", "Residual", "Sequential"),
     "norm": ("LayerNorm",),

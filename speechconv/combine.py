@@ -12,21 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from speechconv.geometry import Geometry
-from speechconv.layer import (
-    Clock,
-    Edge,
-    Layer,
-    Memory,
-    Plan,
-    State,
-    axes,
-    channels_after,
-    check_layer,
-    geometry_of,
-    join_path,
-    plan_layer,
-    run_offline,
-)
+from speechconv.layer import Layer, channels_after, check_layer, geometry_of, plan_layer, run_offline, run_step
+from speechconv.layout import axes
+from speechconv.plan import Clock, Edge, Memory, Plan, State, join_path
 from speechconv.tiles import run_tiles, tiled_runs
 
 Join = Literal["sum", "cat", "product"]
@@ -101,7 +89,7 @@ class Sequential(Layer):
         _, shares = plan.split(state)
         after: State = ()
         for part, share in zip(plan.parts, shares, strict=True):
-            x, share = part.step(x, share, clock)
+            x, share = run_step(part, x, share, clock)
             after += share
         return x, after
 
@@ -192,7 +180,7 @@ class Parallel(Layer):
             if self._wait(part.layer):
                 delayed, rest = delay(x, next(queue))
                 kept += (rest,)
-            output, share = part.step(delayed, share, clock)
+            output, share = run_step(part, delayed, share, clock)
             outputs.append(output)
             after += share
         return self._joined(outputs), kept + after
@@ -253,7 +241,7 @@ class Residual(Layer):
 
     def step(self, x: Tensor, state: State, plan: Plan, clock: Clock) -> tuple[Tensor, State]:
         kept, (share,) = plan.split(state)
-        y, after = plan.parts[0].step(x, share, clock)
+        y, after = run_step(plan.parts[0], x, share, clock)
         if kept:
             x, rest = delay(x, kept[0])
             kept = (rest,)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from speechconv.geometry import Geometry
-from speechconv.layer import Layer, axes
+from speechconv.layer import Layer
+from speechconv.layout import axes
 from speechconv.session import Session
 from speechconv.streamer import Streamer
 

@@ -8,7 +8,8 @@ from torch import nn
 
 from speechconv.combine import Sequential
 from speechconv.geometry import Geometry
-from speechconv.layer import WAVEFORM, Layer, axes, channels_after, geometry_of
+from speechconv.layer import Layer, channels_after, geometry_of
+from speechconv.layout import WAVEFORM, axes
 
 HEADINGS = ("stage", "layer", "output shape", "parameters", "stride", "receptive field", "lookahead")
 

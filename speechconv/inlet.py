@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from speechconv.layer import WAVEFORM, axes
+from speechconv.layout import WAVEFORM, axes
 from speechconv.mirror import mirror_index
 from speechconv.streamer import Streamer
 

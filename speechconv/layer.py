@@ -6,142 +6,21 @@ through `valid`. Live, the same `valid` sees the last R - S frames of history, t
     forward:  y = valid(pad(x))
     step:     y = valid(cat(history, x))          history' = the last R - S frames
 
-Live, every edge between two layers is late by a fixed number of frames,
-
-    d_i = (p + R_i - P_l,i) / S_i - 1             p = (P_l - R) mod S zeros are fed before the first sample,
-
-so shapes never depend on a stream's age. Which frames are real is counted, not carried: with `age` samples fed
-(pre-roll included) and `remain` still to come, frame j = age / S_i + n - d_i is real iff 0 <= j < frames_i(age +
-remain - p). A layer that pads zeroes the unreal ones, which is at once the padding at both ends, the flush, and a
-batch of streams of any age.
+Live, a layer that pads zeroes the frames that are not real, by the counters of `plan`: that is at once the padding at
+both ends, the flush, and a batch of streams of any age.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple, overload
+from typing import overload
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechconv import pointwise
 from speechconv.geometry import Geometry
-
-WAVEFORM = 0
-"""Channel count of a waveform: (batch, samples), no channel axis."""
-
-State = tuple[Tensor, ...]
-
-
-class NotStreamable(TypeError):
-    """A layer cannot give the offline answer live; raised when the stream is planned, never while it runs.
-
-    Attributes:
-        path: where the layer stands, e.g. "stages.0".
-        reason: why it cannot.
-        alternatives: what to use instead.
-    """
-
-    def __init__(self, path: str, reason: str, alternatives: Sequence[str]) -> None:
-        self.path, self.reason, self.alternatives = path, reason, tuple(alternatives)
-        super().__init__(f"{path or 'this layer'} cannot stream: {reason} Instead: {'; '.join(alternatives)}.")
-
-
-class Clock(NamedTuple):
-    """What a step knows of time: (batch,) int64 samples fed before it, samples still to come, and the pre-roll."""
-
-    age: Tensor
-    remain: Tensor
-    preroll: int
-
-
-@dataclass(frozen=True)
-class Edge:
-    """What flows between two layers of a stream.
-
-    Attributes:
-        channels: of each frame; WAVEFORM for raw samples.
-        delay: frames on this edge before the first real one.
-        geometry: of everything before this edge.
-        raw: True at the raw input (or behind nothing but pointwise layers), where the caller may still lengthen the
-            signal.
-    """
-
-    channels: int
-    delay: int
-    geometry: Geometry = Geometry()
-    raw: bool = False
-
-    def after(self, geometry: Geometry, channels: int) -> Edge:
-        """The edge behind a layer."""
-        ahead = self.delay + geometry.receptive_field - geometry.pad_left
-        if ahead % geometry.stride:
-            raise ValueError(f"{ahead} is no multiple of the stride (={geometry.stride}): the pre-roll is off.")
-        raw = self.raw and geometry == Geometry()
-        return Edge(channels, ahead // geometry.stride - 1, self.geometry.then(geometry), raw)
-
-    def late(self, frames: int) -> Edge:
-        """The same frames, `frames` later."""
-        return replace(self, delay=self.delay + frames, raw=False)
-
-    def real(self, clock: Clock, count: int) -> tuple[Tensor, Tensor]:
-        """(batch,) first real one of the `count` frames of a step, and the one behind the last; equal where none is."""
-        start = clock.age // self.geometry.stride - self.delay
-        total = self.geometry.num_frames(clock.age + clock.remain - clock.preroll)
-        first = (-start).clip(0, count)
-        return first, torch.maximum((total - start).clip(0, count), first)
-
-
-class Memory(NamedTuple):
-    """One tensor of a layer's streaming state: its name and its shape behind the batch axis."""
-
-    name: str
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A layer at its place in a stream: fixed numbers, no tensors. `Layer.plan` makes it, `Streamer` runs it.
-
-    Attributes:
-        layer: the module.
-        path: its place, as in `named_modules`.
-        edge, out: what comes in and what goes out.
-        memories: its own state.
-        parts: plans of its children, in order.
-    """
-
-    layer: nn.Module
-    path: str
-    edge: Edge
-    out: Edge
-    memories: tuple[Memory, ...] = ()
-    parts: tuple[Plan, ...] = ()
-
-    @property
-    def state_spec(self) -> tuple[Memory, ...]:
-        """Own memories, then those of the parts, under their full names."""
-        own = tuple(Memory(join_path(self.path, m.name), m.shape) for m in self.memories)
-        return own + tuple(m for part in self.parts for m in part.state_spec)
-
-    def split(self, state: State) -> tuple[State, list[State]]:
-        """`state` as one's own tensors and a tuple for each part."""
-        own, rest = state[: len(self.memories)], state[len(self.memories) :]
-        shares = []
-        for part in self.parts:
-            size = len(part.state_spec)
-            shares.append(rest[:size])
-            rest = rest[size:]
-        return own, shares
-
-    def step(self, x: Tensor, state: State, clock: Clock) -> tuple[Tensor, State]:
-        """One step of the layer, pure: new frames and new state."""
-        if isinstance(self.layer, Layer):
-            return self.layer.step(x, state, self, clock)
-        pointwise.check_steppable(self.layer)
-        return self.layer(x), ()
+from speechconv.layout import axes, check_input, check_lengths, name_channels, pad, zero_past
+from speechconv.plan import Clock, Edge, Memory, NotStreamable, Plan, State
 
 
 class Layer(nn.Module):
@@ -182,7 +61,9 @@ class Layer(nn.Module):
             ValueError: the layer takes another number.
         """
         if self.in_channels is not None and channels != self.in_channels:
-            raise ValueError(f"{type(self).__name__} takes {_name(self.in_channels)}, got {_name(channels)}.")
+            raise ValueError(
+                f"{type(self).__name__} takes {name_channels(self.in_channels)}, got {name_channels(channels)}."
+            )
         return channels if self.out_channels is None else self.out_channels
 
     @overload
@@ -216,7 +97,7 @@ class Layer(nn.Module):
         frames = self.geometry.num_frames(x.shape[1])
         padded = self.padded(x, lengths)
         if not frames:  # one window of zeros, to give (batch, 0, channels) of the right type
-            padded = _pad(padded, 0, self.geometry.receptive_field)
+            padded = pad(padded, 0, self.geometry.receptive_field)
         return self.valid(padded)[:, :frames]
 
     def padded(self, x: Tensor, lengths: Tensor | None) -> Tensor:
@@ -224,7 +105,7 @@ class Layer(nn.Module):
         g = self.geometry
         if not (g.pad_left or g.pad_right):
             return x
-        return _pad(x if lengths is None else zero_past(x, lengths), g.pad_left, g.pad_right)
+        return pad(x if lengths is None else zero_past(x, lengths), g.pad_left, g.pad_right)
 
     def plan(self, edge: Edge, path: str = "") -> Plan:
         """This layer at its place in a stream.
@@ -253,8 +134,8 @@ class Layer(nn.Module):
             clock: which frames are real.
         """
         g = self.geometry
-        if g.pad_left or g.pad_right:
-            x = zero_unreal(x, plan.edge, clock)
+        if (g.pad_left or g.pad_right) and not plan.edge.raw:
+            x = plan.edge.zero_unreal(x, clock)
         if not state:
             gap = g.stride - g.receptive_field
             return self.valid(x[:, gap:] if gap else x), ()
@@ -262,7 +143,7 @@ class Layer(nn.Module):
         return self.valid(joined), (joined[:, x.shape[1] :],)
 
 
-# A composition holds layers and torch's pointwise modules side by side; these four ask either kind the same questions.
+# A composition holds layers and torch's pointwise modules side by side; these ask either kind the same questions.
 
 
 def check_layer(layer: nn.Module) -> None:
@@ -289,64 +170,8 @@ def plan_layer(layer: nn.Module, edge: Edge, path: str) -> Plan:
     return Plan(layer, path, edge, edge.after(Geometry(), channels_after(layer, edge.channels)))
 
 
-def join_path(*names: str) -> str:
-    return ".".join(name for name in names if name)
-
-
-def axes(frames: int, channels: int) -> tuple[int, ...]:
-    """Shape of `frames` frames behind the batch axis."""
-    return (frames,) if channels == WAVEFORM else (frames, channels)
-
-
-def zero_past(x: Tensor, lengths: Tensor) -> Tensor:
-    """`x` with everything past each row's length set to 0 (selected, not multiplied: NaN does not survive)."""
-    return _keep(x, torch.arange(x.shape[1], device=x.device) < lengths[:, None])
-
-
-def zero_unreal(x: Tensor, edge: Edge, clock: Clock) -> Tensor:
-    """`x` with frames before the first and after the last real one set to 0."""
-    first, end = edge.real(clock, x.shape[1])
-    index = torch.arange(x.shape[1], device=x.device)
-    return _keep(x, (index >= first[:, None]) & (index < end[:, None]))
-
-
-def _pad(x: Tensor, left: int, right: int) -> Tensor:
-    return F.pad(x, (0, 0) * (x.ndim - 2) + (left, right))
-
-
-def _keep(x: Tensor, mask: Tensor) -> Tensor:
-    return torch.where(mask if x.ndim == 2 else mask[..., None], x, torch.zeros((), dtype=x.dtype, device=x.device))
-
-
-def _name(channels: int) -> str:
-    return "a waveform" if channels == WAVEFORM else f"{channels} channels"
-
-
-def check_input(x: Tensor, channels: int | None, name: str) -> None:
-    """ValueError or TypeError unless `x` has the layout that a layer of `channels` input channels takes."""
-    if not isinstance(x, Tensor):
-        raise TypeError(f"{name} expected a torch tensor, got {type(x).__name__}; convert it by torch.as_tensor.")
-    if not (x.is_floating_point() or x.is_complex()):
-        raise TypeError(
-            f"{name} expected a floating tensor, got {x.dtype}; scale integers first (int16: x.float() / 32768)."
-        )
-    shape = tuple(x.shape)
-    if channels == WAVEFORM and x.ndim != 2:
-        hint = "squeeze the channel axis" if x.ndim == 3 else "add a batch axis: wav[None]"
-        raise ValueError(f"{name} expected a waveform of shape (batch, samples), got {shape}; {hint}.")
-    if channels != WAVEFORM and x.ndim != 3:
-        raise ValueError(f"{name} expected frames of shape (batch, frames, channels), got {shape}.")
-    if channels and x.shape[2] != channels:
-        hint = "; channels are the last axis here, so transpose" if x.shape[1] == channels else ""
-        raise ValueError(f"{name} expected (batch, frames, {channels}), got {shape}{hint}.")
-
-
-def check_lengths(lengths: Tensor, x: Tensor) -> None:
-    """ValueError or TypeError unless `lengths` is an int64 (batch,) tensor of values 0 ... x.shape[1]."""
-    if not isinstance(lengths, Tensor) or lengths.dtype != torch.int64:
-        found = lengths.dtype if isinstance(lengths, Tensor) else type(lengths).__name__
-        raise TypeError(f"lengths must be an int64 tensor of shape (batch,), got {found}.")
-    if lengths.shape != x.shape[:1]:
-        raise ValueError(f"lengths must have shape ({x.shape[0]},), got {tuple(lengths.shape)}.")
-    if lengths.numel() and (int(lengths.min()) < 0 or int(lengths.max()) > x.shape[1]):
-        raise ValueError(f"lengths (={lengths.tolist()}) must lie in 0 ... {x.shape[1]}, the input's length.")
+def run_step(plan: Plan, x: Tensor, state: State, clock: Clock) -> tuple[Tensor, State]:
+    if isinstance(plan.layer, Layer):
+        return plan.layer.step(x, state, plan, clock)
+    pointwise.check_steppable(plan.layer)
+    return plan.layer(x), ()

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from speechconv import __version__
 from speechconv.combine import Sequential
-from speechconv.layer import WAVEFORM
+from speechconv.layout import WAVEFORM
 from speechconv.presets import preset_names, preset_text
 from speechconv.session import Session, SessionPool
 from speechconv.stages import NAMES, Table, build_stages, check_known, describe_stage
@@ -259,5 +259,5 @@ def _toml(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_toml, value)) + "]"
     if isinstance(value, str | bool):
-        return json.dumps(value)
+        return json.dumps(value, ensure_ascii=False)  # TOML has no surrogate pairs
     return repr(value)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from speechconv.inlet import Inlet
-from speechconv.layer import axes
+from speechconv.layout import axes
 from speechconv.streamer import Streamer, StreamState
 
 DEFAULT_SAMPLES = 1 << 15

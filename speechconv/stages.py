@@ -154,7 +154,9 @@ def describe_stage(layer: nn.Module) -> Table:
 
 
 def _describe_chain(layer: nn.Module) -> list[Table]:
-    return [describe_stage(child) for child in (layer.children() if type(layer) is Sequential else [layer])]
+    """A Sequential of one stays one: `_chain` would unwrap it, and its weights would have other names."""
+    flat = type(layer) is Sequential and len(layer) != 1
+    return [describe_stage(child) for child in (layer.children() if flat else [layer])]
 
 
 def _parameters(kind: type[nn.Module]) -> dict[str, inspect.Parameter]:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from speechconv.layer import Clock, Edge, Memory, State, geometry_of, plan_layer
+from speechconv.layer import geometry_of, plan_layer, run_step
+from speechconv.plan import Clock, Edge, Memory, State
 
 OPEN = 1 << 30
 """`remain` of a stream whose end is not known yet; age and remain together stay below 2^31, also in 32-bit runtimes."""
@@ -110,7 +111,8 @@ class Streamer:
         if count % self.block or not count:
             raise ValueError(f"x has {count} samples; a step takes a positive multiple of the block (={self.block}).")
         clock = Clock(state.age, state.remain, self.preroll)
-        y, memories = self.plan.step(x, state.memories, clock)
+        x = self.plan.edge.zero_unreal(x, clock, active)
+        y, memories = run_step(self.plan, x, state.memories, clock)
         first, end = self.plan.out.real(clock, y.shape[1])
         age = (state.age + count).clip(max=self.age_limit)
         remain = torch.where(state.remain == OPEN, OPEN, state.remain - count)
@@ -143,7 +145,7 @@ class Streamer:
 
 
 def _placement(layer: nn.Module, dtype: torch.dtype | None) -> tuple[torch.dtype, torch.device]:
-    """Floating dtype and device of a layer's first parameter or buffer; without one `dtype`, else float32, on the CPU."""
+    """dtype and device of a layer's first floating parameter or buffer; without one `dtype`, else float32, on the CPU."""
     for tensor in (*layer.parameters(), *layer.buffers()):
         if tensor.is_floating_point():
             return tensor.dtype, tensor.device

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import speechconv as sc
 from speechconv.combine import delay
-from speechconv.layer import Clock, Edge, Memory, Plan, State
+from speechconv.plan import Clock, Edge, Memory, Plan, State
 
 
 class MovingAverage(sc.Layer):
@@ -36,11 +36,10 @@ class OtherOffline(MovingAverage):
 
 
 class LeakyPadding(MovingAverage):
-    def padded(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        return super().padded(x + 1, None)
+    """Pads with what lies behind a row's end."""
 
-    def step(self, x: Tensor, state: State, plan: Plan, clock: Clock) -> tuple[Tensor, State]:
-        return super().step(x + 1, state, plan, clock)
+    def offline(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        return super().offline(x if lengths is None else x + 1, None)
 
 
 class WholeSignal(sc.Layer):

@@ -80,6 +80,18 @@ def test_nan_in_a_neighbour_row_does_not_leak() -> None:
         torch.testing.assert_close(both[1:], y, rtol=0, atol=1e-12)
 
 
+def test_nan_outside_the_signal_reaches_no_weight_gradient() -> None:
+    """Behind a row's end, and in a row that is not active."""
+    net = strided_stack()
+    core = sc.Streamer(net)
+    x = torch.randn(2, 6 * core.block, 1).double()
+    x[0, 2 * core.block :] = torch.nan
+    x[1] = torch.nan
+    y, first, valid, _ = core.step(x, core.end(core.init(2), 0, 2 * core.block), torch.tensor([True, False]))
+    y[0, int(first[0]) : int(first[0] + valid[0])].sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
+
+
 def test_a_reset_row_is_as_new_and_the_others_go_on() -> None:
     core = sc.Streamer(strided_stack())
     _, _, _, state = core.step(torch.randn(2, 4 * core.block, 1).double(), core.init(2))

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from speechconv.exact import ExactConstants
 from speechconv.geometry import Geometry
-from speechconv.layer import WAVEFORM
+from speechconv.layout import WAVEFORM
 from speechconv.mirror import mirror_index
 
 TILE_SAMPLES = 200_000
@@ -98,19 +98,19 @@ class ConvSTFT(ExactConstants):
 
     def _register_kernels(self, window: Tensor) -> None:
         """Constants and parameters of the chosen way of learning; `window` is float64."""
+        if self.learn in (None, "window"):
+            self.register_exact("analysis_window", window)
+            if self.learn:
+                self.window_delta = nn.Parameter(torch.zeros(self.n_fft))
+            return
         filters = _stack(window * fourier_basis(self.n_fft))
         match self.learn:
-            case None:
-                self.register_exact("analysis_window", window)
-            case "window":
-                self.register_exact("analysis_window", window)
-                self.window_delta = nn.Parameter(torch.zeros(self.n_fft))
             case "freq":
                 self.register_exact("initial_filters", filters)
                 self.freq_delta = nn.Parameter(torch.zeros(self.num_bins))
             case "delta":
                 self.register_exact("initial_filters", filters)
-                norms = (window * fourier_basis(self.n_fft)).abs().square().mean(1).sqrt()
+                norms = torch.complex(*filters.chunk(2)).abs().square().mean(1).sqrt()
                 self.register_exact("delta_scale", torch.cat((norms, norms))[:, None])
                 self.filter_delta = nn.Parameter(torch.zeros(filters.shape))
             case "free":
@@ -178,8 +178,9 @@ def fourier_basis(n_fft: int) -> Tensor:
     tensor([ 1.-0.j,  0.-1.j, -1.-0.j,  0.+1.j], dtype=torch.complex128)
     """
     check_count("n_fft", n_fft)
-    eighths = 8 * (torch.arange(n_fft // 2 + 1)[:, None] * torch.arange(n_fft) % n_fft)
-    return torch.complex(_cos(eighths, n_fft), -_cos(eighths - 2 * n_fft, n_fft))
+    eighths = 8 * torch.arange(n_fft)
+    circle = torch.complex(_cos(eighths, n_fft), -_cos(eighths - 2 * n_fft, n_fft))
+    return circle[torch.arange(n_fft // 2 + 1)[:, None] * torch.arange(n_fft) % n_fft]
 
 
 def _cos(eighths: Tensor, n_fft: int) -> Tensor:

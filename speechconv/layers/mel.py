@@ -117,6 +117,8 @@ class Log(Layer):
         self.floor, self.base = floor, base
 
     def valid(self, x: Tensor) -> Tensor:
+        if x.is_complex():
+            raise TypeError("Log takes a power or magnitude spectrogram, got a complex one; use output='power'.")
         floored = x.to(torch.promote_types(x.dtype, torch.float32)).clamp(min=self.floor)
         match self.base:
             case "e":
@@ -146,8 +148,13 @@ def mel_filters(
     Warns:
         UserWarning: bands so narrow that no FFT bin falls into them; their output would be 0 always.
     """
+    _check(n_mels, sample_rate, n_fft, scale, norm)
     f_max = sample_rate / 2 if f_max is None else f_max
-    _check(n_mels, sample_rate, n_fft, f_min, f_max, scale, norm)
+    if not 0 <= f_min < f_max <= sample_rate / 2:
+        raise ValueError(
+            f"f_min (={f_min} Hz) and f_max (={f_max} Hz) must satisfy 0 <= f_min < f_max <= sample_rate / 2 "
+            f"(={sample_rate / 2} Hz)."
+        )
     to_mel, to_hz = SCALES[scale]
     low, high = float(to_mel(_double(f_min))), float(to_mel(_double(f_max)))
     corners = low + (high - low) * torch.arange(n_mels + 2, dtype=torch.float64) / (n_mels + 1)
@@ -197,15 +204,10 @@ SCALES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]]
 }
 
 
-def _check(n_mels: int, sample_rate: int, n_fft: int, f_min: float, f_max: float, scale: str, norm: str | None) -> None:
+def _check(n_mels: int, sample_rate: int, n_fft: int, scale: str, norm: str | None) -> None:
     for name, value in (("n_mels", n_mels), ("sample_rate", sample_rate), ("n_fft", n_fft)):
-        if value < 1:
-            raise ValueError(f"{name} (={value}) must be >= 1.")
-    if not 0 <= f_min < f_max <= sample_rate / 2:
-        raise ValueError(
-            f"f_min (={f_min} Hz) and f_max (={f_max} Hz) must satisfy 0 <= f_min < f_max <= sample_rate / 2 "
-            f"(={sample_rate / 2} Hz)."
-        )
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} (={value!r}) must be an integer >= 1.")
     if scale not in get_args(Scale):
         raise ValueError(f"scale (={scale!r}) must be 'slaney', 'htk' or 'kaldi'.")
     if norm not in ("slaney", None):
