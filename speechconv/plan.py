@@ -5,7 +5,8 @@ Every edge between two layers is late by a fixed number of frames,
     d_i = (p + R_i - P_l,i) / S_i - 1             p = (P_l - R) mod S zeros are fed before the first sample,
 
 so shapes never depend on a stream's age. Which frames are real is counted, not carried: with `age` samples fed
-(pre-roll included) and `remain` still to come, frame j = age / S_i + n - d_i is real iff 0 <= j < frames_i(age + remain - p).
+(pre-roll included) and `remain` still to come, frame n of a step is frame j = age / S_i + n - d_i of the signal, and
+real iff 0 <= j < frames_i(age + remain - p).
 """
 
 from __future__ import annotations

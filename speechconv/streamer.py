@@ -145,7 +145,7 @@ class Streamer:
 
 
 def _placement(layer: nn.Module, dtype: torch.dtype | None) -> tuple[torch.dtype, torch.device]:
-    """dtype and device of a layer's first floating parameter or buffer; without one `dtype`, else float32, on the CPU."""
+    """dtype and device of the first floating parameter or buffer; without one `dtype`, else float32, on the CPU."""
     for tensor in (*layer.parameters(), *layer.buffers()):
         if tensor.is_floating_point():
             return tensor.dtype, tensor.device

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 settings.register_profile(
     "speechconv",
     deadline=None,
-    max_examples=100,
+    max_examples=int(os.environ.get("SPEECHCONV_EXAMPLES", "100")),
     derandomize=bool(os.environ.get("CI")),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

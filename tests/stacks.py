@@ -20,6 +20,8 @@ from speechconv.combine import Join
 Draw = st.DrawFn
 CHANNELS = 4
 LARGEST_EXACT = 2.0**52
+TAME = 0.1
+"""Layer norm's eps. The usual 1e-5 magnifies four near-equal channels 300 times, and float32's rounding with them."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ def conv(draw: Draw, cin: int, cout: int, stride: int = 1, *, full: bool = False
 def activation(draw: Draw, kind: Kind) -> nn.Module:
     if kind.exact:
         return draw(st.sampled_from([nn.ReLU(), nn.Identity()]))
-    return draw(st.sampled_from([nn.GELU(), nn.Tanh(), nn.LayerNorm(CHANNELS), sc.LayerNorm(CHANNELS), nn.SiLU()]))
+    norms = [nn.LayerNorm(CHANNELS, eps=TAME), sc.LayerNorm(CHANNELS, eps=TAME)]
+    return draw(st.sampled_from([nn.GELU(), nn.Tanh(), nn.SiLU(), *norms]))
 
 
 @st.composite

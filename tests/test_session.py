@@ -45,6 +45,15 @@ def test_empty_chunks_give_no_frames_of_the_right_width_and_type() -> None:
     assert sc.Session(sc.ConvSTFT(8)).push(torch.zeros(0)).dtype == torch.complex64
 
 
+def test_closing_feeds_no_block_that_no_frame_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = sc.Session(NET, max_blocks=1)
+    fed = []
+    step = session.core.step
+    monkeypatch.setattr(session.core, "step", lambda x, state: fed.append(x) or step(x, state))
+    stream(session, signal(NET, 50, exact=True), [50])
+    assert len(fed) == session.num_frames + session.core.delay
+
+
 def test_a_second_close_gives_no_frames_and_push_after_close_is_refused() -> None:
     session = sc.Session(NET)
     session.push(signal(NET, 20, exact=True))

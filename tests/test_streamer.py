@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import speechconv as sc
+from speechconv.streamer import OPEN
 from tests.stacks import fill, signal
 
 
@@ -126,6 +127,7 @@ def test_a_stream_past_saturation_equals_a_young_one(end_block: int | None) -> N
     live = torch.cat(frames)
 
     assert int(state.age) == core.age_limit
+    assert (int(state.remain) == OPEN) == (end_block is None)
     assert len(live) == (80 if end_block is None else len(expected))
     known = 60 - 20 if end_block is None else len(expected)  # without an end, zeros behind the signal are signal
     assert torch.equal(live[:known], expected[:known])

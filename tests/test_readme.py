@@ -1,0 +1,64 @@
+"""README: every Python block runs, every command it shows runs, and its first lines say what a run gives."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def commands() -> list[str]:
+    lines = [line.split("    #")[0].strip() for block in blocks("console") for line in block.splitlines()]
+    return [line for line in lines if line and not line.startswith("make ")]
+
+
+def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run in a folder of its own that sees audio_samples/, with this environment's commands first on the path."""
+    (folder / "audio_samples").symlink_to(ROOT / "audio_samples")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        arguments,
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("number", range(len(blocks("python"))))
+def test_every_python_block_runs(number: int, tmp_path: Path) -> None:
+    done = run([sys.executable, "-W", "error", "-c", blocks("python")[number]], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_runs(command: str, tmp_path: Path) -> None:
+    done = run(["bash", "-o", "pipefail", "-c", command.replace("| head -n 2", "| sed -n 1,2p")], tmp_path)
+    expected = 3 if "/dev/null" in command else 0  # an empty stream is a failed input
+    assert done.returncode == expected, done.stderr
+
+
+def test_the_first_block_gives_the_shape_that_its_comment_states(tmp_path: Path) -> None:
+    done = run([sys.executable, "-c", blocks("python")[0]], tmp_path)
+    (stated,) = re.findall(r"-> (\(1, \d+, 80\))", blocks("python")[0])
+    assert done.stdout.strip() == f"torch.Size([{stated[1:-1]}]) 160 199"
+
+
+def test_every_make_target_that_it_names_exists() -> None:
+    named = set(re.findall(r"`?make ([a-z]+)", README))
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    assert {"demo", "test"} <= named <= targets
