@@ -77,7 +77,8 @@ def describe(module: Layer, num_samples: int | None = None) -> Description:
         num_samples: samples (or frames) of the input that shapes are given for; None: one second of a pipeline's.
 
     Raises:
-        ValueError: no num_samples for a module without a sample rate, or one that takes any number of channels.
+        ValueError: no num_samples for a module without a sample rate, a negative one, or a module that takes any number
+            of channels.
 
     Example:
         >>> import speechconv as sc
@@ -89,10 +90,12 @@ def describe(module: Layer, num_samples: int | None = None) -> Description:
         mel    Mel       (101, 80)     0           160 (10 ms)  400 (25 ms)      199 (12.44 ms)
         log    Log       (101, 80)     0           160 (10 ms)  400 (25 ms)      199 (12.44 ms)
     """
-    sample_rate = getattr(module, "sample_rate", None)
+    sample_rate = getattr(module, "sample_rate", None) if module.in_channels == WAVEFORM else None
     num_samples = sample_rate if num_samples is None else num_samples
     if num_samples is None:
         raise ValueError(f"{type(module).__name__} has no sample rate; pass num_samples.")
+    if num_samples < 0:
+        raise ValueError(f"num_samples (={num_samples}) must be >= 0.")
     if module.in_channels is None:
         raise ValueError(f"{type(module).__name__} takes any number of channels, so it has no shapes of its own.")
     return Description(num_samples, sample_rate, tuple(_stages(module, num_samples)))

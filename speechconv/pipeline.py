@@ -5,21 +5,21 @@ from __future__ import annotations
 import copy
 import json
 import os
-import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
 
 from speechconv import __version__
 from speechconv.combine import Sequential
+from speechconv.geometry import Counts
 from speechconv.layout import WAVEFORM
 from speechconv.presets import preset_names, preset_text
 from speechconv.session import Session, SessionPool
-from speechconv.stages import NAMES, Table, build_stages, check_known, describe_stage
+from speechconv.stages import NAMES, Table, build_stages, check_known, check_tables, describe_stage
 
 
 class Pipeline(Sequential):
@@ -52,19 +52,24 @@ class Pipeline(Sequential):
         super().__init__()
         if not isinstance(sample_rate, int) or sample_rate < 1:
             raise ValueError(f"sample_rate (={sample_rate!r}) must be an integer >= 1, in Hz.")
+        self.sample_rate = sample_rate
+        self.fresh_random = False
         named = dict(stages) if isinstance(stages, Mapping) else _named(stages)
         if not named:
             raise ValueError("a pipeline needs at least one stage.")
-        for name, layer in named.items():
-            made_for = getattr(layer, "sample_rate", sample_rate)
-            if made_for != sample_rate:
-                raise ValueError(f"stage {name!r} was made for {made_for} Hz, the pipeline is for {sample_rate} Hz.")
+        for name in named:
+            if not isinstance(name, str) or not name or "." in name or hasattr(self, name):
+                raise ValueError(f"{name!r} cannot name a stage; take a word without dots that Pipeline does not use.")
         self._chain(named)
+        for name, layer in named.items():
+            made_for = {getattr(part, "sample_rate", sample_rate) for part in layer.modules()} - {sample_rate}
+            if made_for:
+                raise ValueError(
+                    f"stage {name!r} was made for {min(made_for)} Hz, the pipeline is for {sample_rate} Hz."
+                )
         if self.in_channels != WAVEFORM:
             first = type(self[0]).__name__
             raise ValueError(f"the first stage must take a waveform, as ConvSTFT does; {first} takes frames.")
-        self.sample_rate = sample_rate
-        self.fresh_random = False
 
     @property
     def hop_length(self) -> int:
@@ -74,7 +79,11 @@ class Pipeline(Sequential):
     def output_dim(self) -> int:
         return self.channels_after(WAVEFORM)
 
-    def output_lengths(self, num_samples):
+    @overload
+    def output_lengths(self, num_samples: int) -> int: ...
+    @overload
+    def output_lengths(self, num_samples: Counts) -> Counts: ...
+    def output_lengths(self, num_samples: Any) -> Any:
         """Frames that `num_samples` samples give: an int for an int, an int64 tensor for a tensor."""
         return self.geometry.num_frames(num_samples)
 
@@ -114,6 +123,7 @@ class Pipeline(Sequential):
         for key in ("sample_rate", "stages"):
             if key not in spec:
                 raise ValueError(f"{where} needs the key {key!r}.")
+        check_tables(spec["stages"], where)
         return _build(_override(spec, overrides, where), where)
 
     def to_toml(self) -> str:
@@ -137,13 +147,16 @@ class Pipeline(Sequential):
         weights = {key: tensor.contiguous() for key, tensor in self.state_dict().items()}
         data = save(weights, metadata={"speechconv": __version__, "pipeline": self.to_toml()})
         path = Path(path)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            try:
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            with open(temporary, "wb") as file:
                 file.write(data)
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Pipeline:
@@ -168,7 +181,10 @@ class Pipeline(Sequential):
                 f"{os.fspath(path)} holds weights but no pipeline; expected a file that Pipeline.save wrote."
             )
         pipe = cls.from_toml(metadata["pipeline"], where=os.fspath(path))
-        return _with_weights(pipe, weights)
+        try:
+            return _with_weights(pipe, weights)
+        except RuntimeError as error:
+            raise ValueError(f"the weights in {os.fspath(path)} do not fit its pipeline: {error}") from None
 
 
 def open_pipeline(source: str | os.PathLike[str], **overrides: Any) -> Pipeline:

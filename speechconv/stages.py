@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -60,7 +60,7 @@ UNSTORED = {"inplace", "device", "dtype"}
 """Arguments of torch's modules that change no number."""
 
 
-def build_stages(tables: Iterable[Mapping[str, Any]], context: Mapping[str, Any], where: str) -> list[nn.Module]:
+def build_stages(tables: Any, context: Mapping[str, Any], where: str) -> list[nn.Module]:
     """The modules that the tables describe, in order; an stft hands its n_fft to the stages behind it.
 
     Args:
@@ -73,11 +73,20 @@ def build_stages(tables: Iterable[Mapping[str, Any]], context: Mapping[str, Any]
         refuses.
     """
     context, layers = dict(context), []
-    for table in tables:
+    for table in check_tables(tables, where):
         layers.append(_build(table, context, where))
         if isinstance(layers[-1], ConvSTFT):
             context["n_fft"] = layers[-1].n_fft
     return layers
+
+
+def check_tables(tables: Any, where: str) -> Sequence[Table]:
+    """`tables` as they are; ValueError unless they are a list of tables."""
+    if not isinstance(tables, list | tuple) or not all(isinstance(table, Mapping) for table in tables):
+        raise ValueError(
+            f"stages in {where} must be a list of tables, [[stages]] or [{{stage = ...}}]; got {tables!r}."
+        )
+    return tables
 
 
 def _build(table: Mapping[str, Any], context: Mapping[str, Any], where: str) -> nn.Module:
@@ -160,9 +169,10 @@ def _describe_chain(layer: nn.Module) -> list[Table]:
 
 
 def _parameters(kind: type[nn.Module]) -> dict[str, inspect.Parameter]:
-    """Constructor arguments that a table may set."""
+    """Constructor arguments that a table may set (Tanh and Sigmoid inherit *args and **kwargs, which are none)."""
     fixed = UNSTORED | IMPLIED.get(kind, {}).keys()
-    return {k: p for k, p in inspect.signature(kind).parameters.items() if k not in fixed}
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {k: p for k, p in inspect.signature(kind).parameters.items() if k not in fixed and p.kind in named}
 
 
 def _inherited(parameters: Mapping[str, inspect.Parameter]) -> set[str]:
@@ -191,4 +201,4 @@ def check_known(names: Iterable[str], accepted: Iterable[str], what: str, where:
         if name not in accepted:
             near = difflib.get_close_matches(str(name), accepted, n=1, cutoff=0.5)
             hint = f" did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"unknown {what} {name!r} in {where};{hint} Accepted: {', '.join(accepted)}.")
+            raise ValueError(f"unknown {what} {name!r} in {where};{hint} Accepted: {', '.join(accepted) or 'none'}.")

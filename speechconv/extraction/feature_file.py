@@ -1,0 +1,92 @@
+"""One .npy of float32 rows that grows row by row and is visible only when it is whole.
+
+    .speechconv-PID.tmp     a header of fixed size that still says 0 frames, then rows
+    commit                  the header gets the number of frames, everything is forced to disk, the file gets its name
+
+A process writes one file at a time, so its number names the temporary file; a later run finds what a killed one left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+PREFIX, SUFFIX = ".speechconv-", ".tmp"
+
+
+class FeatureFile:
+    """Rows of features on their way to `path`; a context manager that leaves nothing behind unless committed.
+
+    Args:
+        path: ends in .npy; its folder is made.
+        channels: of each row.
+
+    Attributes:
+        frames: rows written so far.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, FeatureFile(Path(folder, "a", "x.npy"), 80) as features:
+        ...     features.append(np.ones((3, 80), np.float32))
+        ...     digest = features.commit()
+        ...     np.load(Path(folder, "a", "x.npy")).shape, len(digest)
+        ((3, 80), 64)
+    """
+
+    def __init__(self, path: Path, channels: int) -> None:
+        self.path = path
+        self.channels = channels
+        self.frames = 0
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._temporary = temporary_name(path.parent, os.getpid())
+        self._file = open(self._temporary, "w+b")  # noqa: SIM115 - closed by __exit__
+        self._write_header()
+
+    def __enter__(self) -> FeatureFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close; unless it was committed, forget all of it."""
+        try:
+            self._file.close()
+        finally:
+            self._temporary.unlink(missing_ok=True)
+
+    def append(self, rows: NDArray[np.float32]) -> None:
+        """Add (n, channels) rows, n >= 0."""
+        if rows.shape[1:] != (self.channels,):
+            raise ValueError(f"expected rows of shape (n, {self.channels}), got {rows.shape}.")
+        self._file.write(np.ascontiguousarray(rows, "<f4").data)
+        self.frames += len(rows)
+
+    def commit(self) -> str:
+        """Give the file its name: from now on it is there, whole, also if the machine stops. Returns its sha256."""
+        self._file.seek(0)
+        self._write_header()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.seek(0)
+        digest = hashlib.file_digest(self._file, "sha256").hexdigest()
+        os.replace(self._temporary, self.path)
+        return digest
+
+    def _write_header(self) -> None:
+        """numpy leaves room in it for any number of rows, so its size never changes."""
+        np.lib.format.write_array_header_1_0(
+            self._file, {"descr": "<f4", "fortran_order": False, "shape": (self.frames, self.channels)}
+        )
+
+
+def temporary_name(folder: Path, process: int) -> Path:
+    """Where `process` writes the feature file that it is about to finish in `folder`."""
+    return folder / f"{PREFIX}{process}{SUFFIX}"
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Delete what a killed run left anywhere below `folder`."""
+    for left_over in folder.rglob(f"{PREFIX}*{SUFFIX}"):
+        left_over.unlink(missing_ok=True)

@@ -1,0 +1,156 @@
+"""Files, folders and globs -> what to read, under which id, in a fixed order.
+
+corpus          corpus/a/x.wav      id a/x
+corpus/*/*.wav  corpus/a/x.wav      id a/x      the part of a glob without magic stands for the folder
+corpus/a/x.wav                      id x
+x.wav, x.flac   in one folder       ids x.wav and x.flac
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import posixpath
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
+"""What folders and globs are searched for, in any case. A file that is named itself may have any extension."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """One sound to extract.
+
+    Attributes:
+        id: its name in the manifest and, with ".npy" behind it, its place under the output folder; with "/".
+        audio: its path as found.
+        problem: why it cannot be extracted, known before opening it.
+    """
+
+    id: str
+    audio: str
+    problem: str | None = None
+
+
+def find_inputs(named: Sequence[str | os.PathLike[str]]) -> list[Input]:
+    """Everything that `named` files, folders and globs stand for; inputs with a problem keep their place.
+
+    Raises:
+        ValueError: nothing was found at all, or a glob leads out of its own folder.
+    """
+    found = [item for name in named for item in _find(os.fspath(name))]
+    if all(item.problem for item in found):
+        problems = "; ".join(f"{item.audio}: {item.problem}" for item in found) or "no input was named."
+        raise ValueError(f"nothing to extract: {problems}")
+    return _refuse_same_output(_with_extensions(_refuse_same_file(found)))
+
+
+def _find(name: str) -> Iterator[Input]:
+    if os.path.isdir(name):
+        yield from _from_folder(name)
+    elif os.path.lexists(name) or not glob.has_magic(name):
+        missing = None if os.path.lexists(name) else "no such file or folder."
+        yield Input(_stem(os.path.basename(name)), name, missing)
+    else:
+        yield from _from_glob(name)
+
+
+def _from_folder(folder: str) -> Iterator[Input]:
+    paths = sorted(_walk(folder), key=lambda path: _relative(path, folder))
+    if not paths:
+        yield Input(_stem(os.path.basename(os.path.abspath(folder))), folder, f"the folder holds no {_KINDS} file.")
+    for path in paths:
+        yield Input(_stem(_relative(path, folder)), path)
+
+
+def _from_glob(pattern: str) -> Iterator[Input]:
+    folder = _plain_part(pattern)
+    matches = glob.glob(pattern, recursive=True)
+    paths = sorted({path for path in matches if _is_audio(path) and os.path.isfile(path)})
+    if not paths:
+        yield Input(_stem(os.path.basename(pattern)), pattern, f"no {_KINDS} file matches.")
+    for path in paths:
+        id = _stem(_relative(path, folder))
+        if id.startswith("../"):
+            raise ValueError(f"{pattern}: '..' behind a wildcard leads out of {folder or 'the folder'}; drop it.")
+        yield Input(id, path)
+
+
+_KINDS = "wav, flac, ogg or mp3"
+
+
+def _walk(folder: str) -> Iterator[str]:
+    """Audio files below `folder`; links to folders are followed, each folder once, and hidden names are left out."""
+    seen: set[str] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        seen.add(os.path.realpath(place))
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and os.path.realpath(os.path.join(place, name)) not in seen
+        )
+        yield from (os.path.join(place, name) for name in files if _is_audio(name))
+
+
+def _is_audio(path: str) -> bool:
+    name = os.path.basename(path)
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS
+
+
+def _plain_part(pattern: str) -> str:
+    """The folders of a glob before its first wildcard."""
+    while glob.has_magic(pattern):
+        pattern = os.path.dirname(pattern)
+    return pattern
+
+
+def _relative(path: str, folder: str) -> str:
+    return os.path.relpath(path, folder or os.curdir).replace(os.sep, "/")
+
+
+def _stem(path: str) -> str:
+    return posixpath.splitext(path)[0]
+
+
+def _refuse_same_file(items: list[Input]) -> list[Input]:
+    """Of a file that is named twice, the first stays."""
+    first: set[str] = set()
+    kept = []
+    for item in items:
+        path = os.path.abspath(item.audio)
+        again = item.problem is None and path in first
+        kept.append(replace(item, problem="this file was named before; it is extracted once.") if again else item)
+        first.add(path)
+    return kept
+
+
+def _with_extensions(items: list[Input]) -> list[Input]:
+    """x.wav beside x.flac: all of the same id keep their extensions."""
+    extensions: defaultdict[str, set[str]] = defaultdict(set)
+    for item in items:
+        if item.problem is None:
+            extensions[item.id].add(_extension(item))
+    return [
+        replace(item, id=item.id + _extension(item)) if item.problem is None and len(extensions[item.id]) > 1 else item
+        for item in items
+    ]
+
+
+def _extension(item: Input) -> str:
+    return os.path.splitext(item.audio)[1]
+
+
+def _refuse_same_output(items: list[Input]) -> list[Input]:
+    """Of inputs that would write the same feature file, the first stays."""
+    writer: dict[str, str] = {}
+    kept = []
+    for item in items:
+        if item.problem is None and item.id in writer:
+            problem = f"would write the same {item.id}.npy as {writer[item.id]}; extract it into another folder."
+            item = replace(item, problem=problem)
+        elif item.problem is None:
+            writer[item.id] = item.audio
+        kept.append(item)
+    return kept

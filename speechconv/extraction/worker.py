@@ -1,0 +1,137 @@
+"""One input -> its feature file and its line in a report; the same in this process and in workers."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from speechconv.audio.error import AudioError
+from speechconv.audio.files import AudioFile
+from speechconv.audio.waveform import Channel, Resample, Waveform, check_channel, check_resample
+from speechconv.extraction.feature_file import FeatureFile
+from speechconv.extraction.inputs import Input
+from speechconv.extraction.manifest import ErrorLine, Line, ManifestLine
+from speechconv.extraction.pipelines import build_pipeline
+from speechconv.extraction.rows import FeatureError, feature_rows
+from speechconv.pipeline import Pipeline
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to make of every input; each worker gets a copy.
+
+    Args:
+        out: the output folder.
+        pipeline: preset name, file, or a pipeline.
+        overrides: other values for a preset's keys.
+        channel, resample: as for `Waveform`.
+        random_weights: seed of the weights of a pipeline that has none of its own.
+
+    Raises:
+        ValueError: an argument outside its range.
+    """
+
+    out: Path
+    pipeline: str | os.PathLike[str] | Pipeline = "logmel"
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    channel: Channel = "mix"
+    resample: Resample = "auto"
+    random_weights: int | None = None
+
+    def __post_init__(self) -> None:
+        check_channel(self.channel)
+        check_resample(self.resample)
+
+    def build(self) -> Pipeline:
+        """The pipeline; see `build_pipeline`."""
+        return build_pipeline(self.pipeline, self.overrides, self.random_weights)
+
+
+class Extractor:
+    """Makes feature files of inputs, one after the other, each from its own frame 0.
+
+    Args:
+        recipe: what to make.
+
+    Attributes:
+        pipeline: that makes the features.
+
+    Raises:
+        ValueError, FileNotFoundError: see `build_pipeline`.
+        NotStreamable: the pipeline cannot work through a file block by block.
+        TypeError: its features are complex.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.pipeline = recipe.build()
+        self._session = self.pipeline.stream()
+        if self._session.push(np.zeros(0, np.float32)).is_complex():
+            raise TypeError(
+                "the features are complex numbers; end the pipeline by 'power', 'magnitude' or 'real_imag'."
+            )
+
+    def __call__(self, item: Input) -> Line:
+        """Extract `item`; whatever is wrong with it becomes an error line.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        try:
+            return self._extract(item)
+        except AudioError as error:
+            return error_line(item, error.stage, error)
+        except FeatureError as error:
+            return error_line(item, "features", error)
+        except OSError as error:
+            if is_disk_full(error):
+                raise
+            return error_line(item, "write", error)
+        except Exception as error:  # a fault of a layer must not end the run
+            return error_line(item, "features", error)
+
+    def _extract(self, item: Input) -> ManifestLine:
+        pipe, recipe = self.pipeline, self.recipe
+        self._session.reset()
+        with AudioFile(item.audio) as sound:
+            waveform = Waveform(sound, sample_rate=pipe.sample_rate, channel=recipe.channel, resample=recipe.resample)
+            with FeatureFile(feature_path(recipe.out, item), pipe.output_dim) as features:
+                for rows in feature_rows(self._session, waveform):
+                    features.append(rows)
+                sha256 = features.commit()
+        return ManifestLine(
+            id=item.id,
+            audio=item.audio,
+            sample_rate=pipe.sample_rate,
+            num_samples=waveform.num_samples,
+            audio_sample_rate=sound.sample_rate,
+            audio_num_samples=waveform.source_samples,
+            audio_channels=sound.channels,
+            path=f"{item.id}.npy",
+            frames=features.frames,
+            channels=features.channels,
+            dtype="float32",
+            hop_length=pipe.hop_length,
+            sha256=sha256,
+        )
+
+
+def feature_path(out: Path, item: Input) -> Path:
+    """Where the features of `item` go."""
+    return out / f"{item.id}.npy"
+
+
+def error_line(item: Input, stage: str, error: BaseException) -> ErrorLine:
+    """The line of an input that failed by `error`; where another one caused it, that one gives the class."""
+    return ErrorLine(item.id, item.audio, stage, type(error.__cause__ or error).__name__, str(error))
+
+
+def is_disk_full(error: OSError) -> bool:
+    """True where no space, or none of one's share, is left."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)

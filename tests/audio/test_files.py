@@ -1,0 +1,104 @@
+"""Sound files in blocks: libsndfile's samples, fixed blocks, and an honest answer about length."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from speechconv.audio.error import AudioError
+from speechconv.audio.files import AudioFile
+from tests.sounds import chunk, noise, s16, wav_bytes
+
+
+def blocks_of(path: Path) -> list[NDArray[np.float32]]:
+    with AudioFile(path) as sound:
+        return list(sound.blocks())
+
+
+@pytest.mark.parametrize("extension", ["wav", "flac", "ogg", "mp3"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_file_gives_libsndfiles_samples_in_blocks_of_fixed_size(
+    tmp_path: Path, extension: str, channels: int
+) -> None:
+    path = tmp_path / f"x.{extension}"
+    soundfile.write(path, noise(100_000, channels), 44100)
+    expected, _ = soundfile.read(path, dtype="float32", always_2d=True)
+    blocks = blocks_of(path)
+    assert {len(block) for block in blocks[:-1]} == {65536 // channels}
+    np.testing.assert_array_equal(np.concatenate(blocks), expected)
+
+
+def test_every_sample_file_is_read_as_soundfile_reads_it(audio_samples: Path) -> None:
+    paths = sorted(path for path in audio_samples.rglob("*") if path.suffix in (".wav", ".flac"))
+    assert paths
+    for path in paths:
+        expected, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with AudioFile(path) as sound:
+            assert (sound.sample_rate, sound.channels) == (sample_rate, expected.shape[1])
+            np.testing.assert_array_equal(np.concatenate(list(sound.blocks())), expected)
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFF000])
+def test_a_wav_that_a_pipe_wrote_is_read_to_its_end(tmp_path: Path, size: int) -> None:
+    samples = noise(70_000)
+    (tmp_path / "x.wav").write_bytes(wav_bytes(s16(samples), data_size=size, riff_size=size))
+    found = np.concatenate(blocks_of(tmp_path / "x.wav"))
+    np.testing.assert_array_equal(np.round(found * 32768), np.round(samples * 32767))
+
+
+def test_a_flac_that_a_pipe_wrote_is_read_to_its_end(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    soundfile.write(file, noise(100_000), 16000, format="FLAC")
+    data = bytearray(file.getvalue())
+    expected, _ = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+    data[21] &= 0xF0  # STREAMINFO: 36 bits of total samples, 0 where the writer did not know
+    data[22:26] = bytes(4)
+    (tmp_path / "x.flac").write_bytes(data)
+    np.testing.assert_array_equal(np.concatenate(blocks_of(tmp_path / "x.flac")), expected)
+
+
+def test_metadata_behind_the_samples_is_not_taken_for_a_cut_off_file(tmp_path: Path) -> None:
+    text = chunk(b"LIST", b"INFO" * 10)
+    (tmp_path / "x.wav").write_bytes(wav_bytes(s16(noise(1000)), before=text, behind=text))
+    assert sum(map(len, blocks_of(tmp_path / "x.wav"))) == 1000
+
+
+def test_a_wav_in_another_codec_is_left_to_libsndfile(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "x.wav", noise(1000), 8000, subtype="ULAW")
+    assert sum(map(len, blocks_of(tmp_path / "x.wav"))) == 1000
+
+
+def test_a_file_without_permission_is_an_error_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.wav"
+    soundfile.write(path, noise(10), 8000)
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "open", refuse)  # the superuser may read any file, so a mode would not do
+    with pytest.raises(AudioError, match="cannot be opened: Permission denied") as raised:
+        AudioFile(path)
+    assert raised.value.stage == "open"
+
+
+def test_a_named_pipe_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.wav")
+    with pytest.raises(AudioError, match="not a regular file; feed pipes to `speechconv stream`"):
+        AudioFile(tmp_path / "x.wav")
+
+
+def test_descriptors_are_given_back_also_by_files_that_fail(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "good.wav", noise(100), 8000)
+    (tmp_path / "bad.wav").write_bytes(b"no sound at all")
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else pytest.skip("needs /proc")
+    for _ in range(5):
+        blocks_of(tmp_path / "good.wav")
+        with pytest.raises(AudioError):
+            AudioFile(tmp_path / "bad.wav")
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -1,0 +1,118 @@
+"""Runs that end before they are done: killed, interrupted, or with a worker gone. What is on disk stays true."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+import soundfile
+
+from tests.extraction.runs import (
+    check_truth,
+    errors,
+    features,
+    half_written,
+    manifest,
+    run_json,
+    start,
+    temporaries,
+    wait_until,
+    write_silence,
+)
+from tests.sounds import noise
+
+LONG = "m_long"  # an hour: still at work whenever it is looked at
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Three short sounds, a long one, three short ones."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for name in "abcxyz":
+        soundfile.write(folder / f"{name}.wav", noise(8000), 16000)
+    write_silence(folder / f"{LONG}.wav", seconds=3600)
+    return folder
+
+
+@contextmanager
+def running(corpus: Path, out: Path, jobs: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A run that has three lines in its manifest and is in the middle of the long sound."""
+    process = start("extract", corpus, "--output", out, "--jobs", str(jobs), start_new_session=True)
+
+    def in_the_middle() -> bool:
+        assert process.poll() is None
+        return half_written(out) > 1 << 20 and len(manifest(out)) == 3
+
+    try:
+        wait_until(in_the_middle)
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """Gone, or dead and not yet collected by whoever inherited it."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_killed_run_leaves_no_half_written_feature_and_no_wrong_line(corpus: Path, tmp_path: Path, jobs: int) -> None:
+    out = tmp_path / "out"
+    with running(corpus, out, jobs) as process:
+        workers = psutil.Process(process.pid).children()
+        process.kill()
+        process.wait()
+        wait_until(lambda: all(_has_ended(worker) for worker in workers), seconds=5)
+    assert [line["id"] for line in manifest(out)] == ["a", "b", "c"]
+    assert run_json(out)["status"] == "running"
+    check_truth(out)
+    assert len(temporaries(out)) == 1
+    if jobs == 1:
+        again = start("extract", corpus / "a.wav", "--output", out, "--overwrite")
+        assert again.wait(60) == 0
+        again.communicate()
+        assert temporaries(out) == []
+        assert list(features(out)) == ["a.npy"]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_control_c_keeps_what_is_complete_and_says_so(corpus: Path, tmp_path: Path, jobs: int) -> None:
+    out = tmp_path / "out"
+    with running(corpus, out, jobs) as process:
+        os.killpg(process.pid, signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"Traceback" not in stderr
+    assert b"speechconv extract: interrupted. " in stderr
+    assert run_json(out)["status"] == "interrupted"
+    assert run_json(out)["totals"]["files_ok"] == len(manifest(out)) == len(features(out)) >= 3
+    assert errors(out) == []
+    assert temporaries(out) == []
+    check_truth(out)
+
+
+def test_a_worker_that_dies_costs_its_own_file_only(corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with running(corpus, out, jobs=2) as process:
+        wait_until(lambda: len(features(out)) == 6)
+        (half,) = temporaries(out)
+        os.kill(int(half.name.split("-")[1].removesuffix(".tmp")), signal.SIGKILL)
+        assert process.wait(60) == 3
+    (line,) = errors(out)
+    assert (line["id"], line["stage"], line["error"]) == (LONG, "worker", "ChildProcessError")
+    assert "was ended by SIGKILL while it worked on this input" in line["message"]
+    assert [line["id"] for line in manifest(out)] == list("abcxyz")
+    assert temporaries(out) == []
+    check_truth(out)

@@ -1,0 +1,237 @@
+"""Stages by name: every table builds its module and is written again as it was read."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import tomllib
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import speechconv as sc
+from speechconv.stages import (
+    HANDED_DOWN,
+    IMPLIED,
+    PARTS,
+    STAGES,
+    UNSTORED,
+    Table,
+    build_stages,
+    check_known,
+    describe_stage,
+)
+
+CONTEXT = {"sample_rate": 8000, "n_fft": 64}
+
+# One table for each stage, no value its default; shapes that go in.
+EXAMPLES: dict[str, str] = {
+    "stft": """n_fft = 60, hop_length = 24, win_length = 50, window = ["kaiser", 8.0], center = false,
+               pad_mode = "reflect", learn = "window", output = "power" """,
+    "mel": 'n_mels = 10, f_min = 50.0, f_max = 3000.0, scale = "htk", norm = "none", learn = true',
+    "log": 'floor = 1e-6, base = "db"',
+    "conv1d": """in_channels = 4, out_channels = 6, kernel_size = 3, stride = 2, dilation = 2, groups = 2, bias = false,
+                 padding = [1, 2]""",
+    "layer_norm": "channels = 4, eps = 1e-3",
+    "linear": "in_features = 4, out_features = 3, bias = false",
+    "relu": "",
+    "gelu": 'approximate = "tanh"',
+    "silu": "",
+    "tanh": "",
+    "sigmoid": "",
+    "glu": "",
+    "dropout": "p = 0.25",
+    "sequential": 'layers = [{stage = "linear", in_features = 4, out_features = 2}, {stage = "relu"}]',
+    "residual": """scale = 0.5, body = [
+        {stage = "layer_norm", channels = 4},
+        {stage = "conv1d", in_channels = 4, out_channels = 4, kernel_size = 3, padding = "same"}]""",
+    "parallel": """join = "cat", branches = [
+        [{stage = "conv1d", in_channels = 4, out_channels = 2, kernel_size = 5, padding = "same"}],
+        [{stage = "residual", body = [{stage = "sequential", layers = [{stage = "silu"}]}]}, {stage = "tanh"}],
+        [{stage = "parallel", join = "product", branches = [[{stage = "relu"}], [{stage = "sigmoid"}]]}]]""",
+}
+SHAPES = {"stft": (2, 300), "mel": (2, 9, 33)}
+
+
+def example(kind: str) -> Table:
+    """The example as tomllib reads it (TOML keeps inline tables on one line)."""
+    text = f'stage = "{kind}", {EXAMPLES[kind]}'.strip().rstrip(",")
+    return tomllib.loads("table = {" + " ".join(text.split()) + "}")["table"]
+
+
+def build(table: Table) -> nn.Module:
+    (layer,) = build_stages([table], CONTEXT, "my.toml")
+    return layer.eval()
+
+
+def test_every_stage_has_an_example_that_sets_every_argument() -> None:
+    assert set(EXAMPLES) == set(STAGES)
+    for kind, module in STAGES.items():
+        if module in PARTS:
+            continue
+        arguments = inspect.signature(module).parameters
+        own = {key for key, p in arguments.items() if key not in HANDED_DOWN or p.default is not p.empty}
+        own -= {"args", "kwargs"}  # Tanh and Sigmoid have no signature of their own
+        own -= UNSTORED | IMPLIED.get(module, {}).keys()
+        table = example(kind)
+        assert own == table.keys() - {"stage"}
+        for key in own:
+            assert table[key] != arguments[key].default
+
+
+@pytest.mark.parametrize("kind", STAGES)
+def test_a_stage_is_written_as_it_was_read_and_computes_the_same(kind: str) -> None:
+    layer = build(example(kind))
+    table = describe_stage(layer)
+    twin = build(table)
+    assert type(layer) is STAGES[kind]
+    assert describe_stage(twin) == table
+    assert all(table[key] == value for key, value in example(kind).items() if not isinstance(value, list))
+
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+        twin.load_state_dict(layer.state_dict())
+        x = torch.rand(SHAPES.get(kind, (2, 9, 4)))
+        assert torch.equal(twin(x), layer(x))
+
+
+def test_values_reach_the_module() -> None:
+    """What the tables above say, as the modules see it."""
+    stft, mel, conv = (build(example(kind)) for kind in ("stft", "mel", "conv1d"))
+    assert isinstance(stft, sc.ConvSTFT)
+    assert (stft.n_fft, stft.hop_length, stft.win_length, stft.window) == (60, 24, 50, ("kaiser", 8.0))
+    assert (stft.center, stft.pad_mode, stft.learn, stft.output) == (False, "reflect", "window", "power")
+    assert isinstance(mel, sc.Mel)
+    assert (mel.n_mels, mel.sample_rate, mel.n_fft, mel.scale, mel.norm) == (10, 8000, 64, "htk", None)
+    assert isinstance(conv, sc.Conv1d)
+    assert conv.geometry == sc.Geometry(receptive_field=5, stride=2, pad_left=1, pad_right=2)
+    assert (conv.groups, conv.bias) == (2, None)
+
+
+def test_an_stft_hands_its_n_fft_to_the_stages_behind_it() -> None:
+    tables = [
+        {"stage": "stft", "n_fft": 512, "output": "power"},
+        {"stage": "residual", "body": [{"stage": "relu"}]},
+        {"stage": "sequential", "layers": [{"stage": "mel", "n_mels": 20}, {"stage": "log"}]},
+    ]
+    _, _, chain = build_stages(tables, {"sample_rate": 16000}, "my.toml")
+    assert isinstance(chain, sc.Sequential)
+    assert isinstance(chain[0], sc.Mel)
+    assert (chain[0].n_fft, chain[0].sample_rate) == (512, 16000)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_a_body_of_any_length_keeps_the_names_of_its_weights(count: int) -> None:
+    """A Sequential of one layer must not become the layer itself, or a saved file would not load."""
+    body = sc.Sequential(*(sc.LayerNorm(4) for _ in range(count)))
+    for layer in (sc.Residual(body), sc.Residual(sc.LayerNorm(4)), sc.Parallel(body, sc.LayerNorm(4))):
+        twin = build(describe_stage(layer))
+        assert twin.state_dict().keys() == layer.state_dict().keys()
+
+
+def test_a_layer_of_ones_own_has_no_stage_name() -> None:
+    class Own(sc.Layer):
+        pass
+
+    with pytest.raises(
+        TypeError, match=r"^Own has no stage name, so it cannot be written as TOML; the stages are stft, m"
+    ):
+        describe_stage(sc.Residual(Own()))
+
+
+ACCEPTED_STAGES = ", ".join(STAGES)
+STFT_KEYS = "n_fft, hop_length, win_length, window, center, pad_mode, learn, output"
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({}, f"a stage in my.toml has no key 'stage'; name one of {ACCEPTED_STAGES}."),
+        (
+            {"stage": "stfd"},
+            f"unknown stage 'stfd' in my.toml; did you mean 'stft'? Accepted: {ACCEPTED_STAGES}.",
+        ),
+        ({"stage": "xyzzy"}, f"unknown stage 'xyzzy' in my.toml; Accepted: {ACCEPTED_STAGES}."),
+        ({"stage": 5}, f"unknown stage 5 in my.toml; Accepted: {ACCEPTED_STAGES}."),
+        (
+            {"stage": "stft", "hop_size": 160},
+            f"unknown key 'hop_size' in stage 'stft' of my.toml; did you mean 'hop_length'? Accepted: {STFT_KEYS}.",
+        ),
+        (
+            {"stage": "relu", "inplace": True},
+            "unknown key 'inplace' in stage 'relu' of my.toml; Accepted: none.",
+        ),
+        (
+            {"stage": "glu", "dim": 1},
+            "unknown key 'dim' in stage 'glu' of my.toml; Accepted: none.",
+        ),
+        (
+            {"stage": "mel", "sample_rate": 8000},
+            "sample_rate of stage 'mel' of my.toml is handed down by the pipeline; leave it out.",
+        ),
+        (
+            {"stage": "mel", "n_fft": 400},
+            "n_fft of stage 'mel' of my.toml is handed down by the stft before it; leave it out.",
+        ),
+        ({"stage": "stft", "n_fft": 0}, "stage 'stft' of my.toml: n_fft (=0) must be an integer >= 1."),
+        ({"stage": "linear", "in_features": 4}, "stage 'linear' of my.toml: "),
+        ({"stage": "residual"}, "stage 'residual' of my.toml needs the key 'body', a list of stages."),
+        (
+            {"stage": "parallel", "join": "sum"},
+            "stage 'parallel' of my.toml needs the key 'branches', a list of stages.",
+        ),
+        (
+            {"stage": "residual", "body": [{"stage": "relu"}], "scales": 0.5},
+            "unknown key 'scales' in stage 'residual' of my.toml; did you mean 'scale'? Accepted: scale.",
+        ),
+        (
+            {"stage": "sequential", "layers": [{"stage": "relu"}], "scale": 0.5},
+            "unknown key 'scale' in stage 'sequential' of my.toml; Accepted: none.",
+        ),
+        (
+            {"stage": "residual", "body": [{"stage": "rely"}]},
+            f"unknown stage 'rely' in stage 'residual' of my.toml; did you mean 'relu'? Accepted: {ACCEPTED_STAGES}.",
+        ),
+        (
+            {"stage": "residual", "body": {"stage": "relu"}},
+            "stages in stage 'residual' of my.toml must be a list of tables, [[stages]] or [{stage = ...}]; got {",
+        ),
+        (
+            {"stage": "parallel", "branches": [{"stage": "relu"}, {"stage": "tanh"}]},
+            "stages in stage 'parallel' of my.toml must be a list of tables, [[stages]] or [{stage = ...}]; got {",
+        ),
+        (
+            {"stage": "sequential", "layers": "relu"},
+            "stages in stage 'sequential' of my.toml must be a list of tables, [[stages]] or [{stage = ...}]; got 'r",
+        ),
+    ],
+    ids=str,
+)
+def test_a_refused_table_is_named_with_what_is_possible(table: Table, message: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{re.escape(message)}"):
+        build_stages([table], CONTEXT, "my.toml")
+
+
+@pytest.mark.parametrize(
+    ("context", "message"),
+    [
+        ({"n_fft": 400}, "stage 'mel' of my.toml needs sample_rate from the pipeline, and there is none."),
+        ({"sample_rate": 8000}, "stage 'mel' of my.toml needs n_fft from the stft before it, and there is none."),
+    ],
+    ids=["sample_rate", "n_fft"],
+)
+def test_a_stage_that_lacks_what_is_handed_down_says_from_whom(context: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{re.escape(message)}$"):
+        build_stages([{"stage": "mel"}], context, "my.toml")
+
+
+def test_known_names_pass_and_the_nearest_is_offered_to_others() -> None:
+    check_known(["log", "mel"], ("mel", "log", "stft"), "stage", "my.toml")
+    check_known([], (), "stage", "my.toml")
+    with pytest.raises(
+        ValueError, match=r"^unknown key 'n_mel' in x; did you mean 'n_mels'\? Accepted: f_min, n_mels\.$"
+    ):
+        check_known(["f_min", "n_mel"], ("f_min", "n_mels"), "key", "x")
