@@ -62,10 +62,10 @@ class Sequential(Layer):
         return len(self._modules)
 
     def __iter__(self):
-        return iter(self.children())
+        return (layer for _, layer in named_parts(self))
 
     def __getitem__(self, index: int) -> nn.Module:
-        return list(self.children())[index]
+        return list(self)[index]
 
     def channels_after(self, channels: int) -> int:
         for layer in self:
@@ -80,7 +80,7 @@ class Sequential(Layer):
 
     def plan(self, edge: Edge, path: str = "") -> Plan:
         parts, out = [], edge
-        for name, layer in self.named_children():
+        for name, layer in named_parts(self):
             parts.append(plan_layer(layer, out, join_path(path, name)))
             out = parts[-1].out
         return Plan(self, path, edge, out, parts=tuple(parts))
@@ -134,7 +134,7 @@ class Parallel(Layer):
             self.out_channels = self.channels_after(self.in_channels)
 
     def channels_after(self, channels: int) -> int:
-        given = [channels_after(branch, channels) for branch in self.children()]
+        given = [channels_after(branch, channels) for _, branch in named_parts(self)]
         if self.join == "cat":
             return sum(given)
         if len(set(given)) > 1:
@@ -150,16 +150,16 @@ class Parallel(Layer):
         return total
 
     def offline(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        return self._joined([run_offline(branch, x, lengths) for branch in self.children()])
+        return self._joined([run_offline(branch, x, lengths) for _, branch in named_parts(self)])
 
     def plan(self, edge: Edge, path: str = "") -> Plan:
         parts = tuple(
             plan_layer(branch, edge.late(self._wait(branch)), join_path(path, name))
-            for name, branch in self.named_children()
+            for name, branch in named_parts(self)
         )
         memories = tuple(
             Memory(f"{name}.wait", axes(wait, edge.channels))
-            for name, branch in self.named_children()
+            for name, branch in named_parts(self)
             if (wait := self._wait(branch))
         )
         out = edge.after(self.geometry, self.channels_after(edge.channels))
@@ -246,6 +246,11 @@ class Residual(Layer):
             x, rest = delay(x, kept[0])
             kept = (rest,)
         return self._joined(x, y), kept + after
+
+
+def named_parts(composition: nn.Module) -> list[tuple[str, nn.Module]]:
+    """A composition's layers in order; one that stands in two places is named twice, unlike in `named_children`."""
+    return [(name, layer) for name, layer in composition._modules.items() if layer is not None]
 
 
 def delay(x: Tensor, waiting: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from speechconv.combine import Sequential
+from speechconv.combine import Sequential, named_parts
 from speechconv.geometry import Geometry
 from speechconv.layer import Layer, channels_after, geometry_of
 from speechconv.layout import WAVEFORM, axes
@@ -114,4 +114,4 @@ def _stages(module: Layer, num_samples: int) -> list[Stage]:
 
 def _parts(module: Layer) -> list[tuple[str, nn.Module]]:
     """The stages of a chain; anything else is one stage."""
-    return list(module.named_children()) if isinstance(module, Sequential) else [("", module)]
+    return named_parts(module) if isinstance(module, Sequential) else [("", module)]

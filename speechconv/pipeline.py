@@ -10,16 +10,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from speechconv import __version__
-from speechconv.combine import Sequential
+from speechconv.combine import Sequential, named_parts
+from speechconv.frontend.stft import ConvSTFT
 from speechconv.geometry import Counts
+from speechconv.layers.mel import Mel
 from speechconv.layout import WAVEFORM
 from speechconv.presets import preset_names, preset_text
 from speechconv.session import Session, SessionPool
 from speechconv.stages import NAMES, Table, build_stages, check_known, check_tables, describe_stage
+from speechconv.streamer import placement
 
 
 class Pipeline(Sequential):
@@ -60,13 +64,10 @@ class Pipeline(Sequential):
         for name in named:
             if not isinstance(name, str) or not name or "." in name or hasattr(self, name):
                 raise ValueError(f"{name!r} cannot name a stage; take a word without dots that Pipeline does not use.")
-        self._chain(named)
         for name, layer in named.items():
-            made_for = {getattr(part, "sample_rate", sample_rate) for part in layer.modules()} - {sample_rate}
-            if made_for:
-                raise ValueError(
-                    f"stage {name!r} was made for {min(made_for)} Hz, the pipeline is for {sample_rate} Hz."
-                )
+            _check_sample_rate(layer, name, sample_rate)
+        self._chain(named)
+        _check_n_fft(self)
         if self.in_channels != WAVEFORM:
             first = type(self[0]).__name__
             raise ValueError(f"the first stage must take a waveform, as ConvSTFT does; {first} takes frames.")
@@ -133,7 +134,7 @@ class Pipeline(Sequential):
             TypeError: a stage of one's own that has no stage name.
         """
         lines = [f"sample_rate = {self.sample_rate}"]
-        for name, layer in self.named_children():
+        for name, layer in named_parts(self):
             table = describe_stage(layer)
             lines += ["", "[[stages]]", f"stage = {_toml(table.pop('stage'))}"]
             lines += [f"name = {_toml(name)}"] * (name != NAMES[type(layer)])
@@ -144,8 +145,9 @@ class Pipeline(Sequential):
         """Write weights and TOML as one safetensors file (no pickle), whole or not at all."""
         from safetensors.torch import save
 
-        weights = {key: tensor.contiguous() for key, tensor in self.state_dict().items()}
-        data = save(weights, metadata={"speechconv": __version__, "pipeline": self.to_toml()})
+        weights = {key: tensor.clone().contiguous() for key, tensor in self.state_dict().items()}
+        dtype = str(placement(self)[0]).removeprefix("torch.")
+        data = save(weights, metadata={"speechconv": __version__, "pipeline": self.to_toml(), "dtype": dtype})
         path = Path(path)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
@@ -182,9 +184,11 @@ class Pipeline(Sequential):
             )
         pipe = cls.from_toml(metadata["pipeline"], where=os.fspath(path))
         try:
-            return _with_weights(pipe, weights)
+            pipe.to(getattr(torch, metadata.get("dtype", "float32"))).load_state_dict(weights)
         except RuntimeError as error:
             raise ValueError(f"the weights in {os.fspath(path)} do not fit its pipeline: {error}") from None
+        pipe.fresh_random = False
+        return pipe
 
 
 def open_pipeline(source: str | os.PathLike[str], **overrides: Any) -> Pipeline:
@@ -209,6 +213,23 @@ def open_pipeline(source: str | os.PathLike[str], **overrides: Any) -> Pipeline:
         raise ValueError(f"{error} Or give a .toml or .safetensors file.") from None
 
 
+def _check_sample_rate(layer: nn.Module, name: str, sample_rate: int) -> None:
+    for part in layer.modules():
+        made_for = getattr(part, "sample_rate", sample_rate)
+        if made_for != sample_rate:
+            raise ValueError(f"stage {name!r} was made for {made_for} Hz, the pipeline is for {sample_rate} Hz.")
+
+
+def _check_n_fft(pipe: nn.Module) -> None:
+    """An even n_fft and the odd one behind it have equally many bins, at other frequencies."""
+    n_fft = None
+    for part in pipe.modules():
+        if isinstance(part, ConvSTFT):
+            n_fft = part.n_fft
+        elif isinstance(part, Mel) and n_fft not in (None, part.n_fft):
+            raise ValueError(f"Mel was made for n_fft={part.n_fft}, the STFT before it has n_fft={n_fft}.")
+
+
 def _build(spec: Table, where: str) -> Pipeline:
     """The pipeline that `spec` describes. Whether it drew random weights shows in torch's generator."""
     before = torch.random.get_rng_state()
@@ -216,15 +237,6 @@ def _build(spec: Table, where: str) -> Pipeline:
     names = _stage_names(spec["stages"], where)
     pipe = Pipeline(dict(zip(names, layers, strict=True)), sample_rate=spec["sample_rate"]).eval()
     pipe.fresh_random = not torch.equal(before, torch.random.get_rng_state())
-    return pipe
-
-
-def _with_weights(pipe: Pipeline, weights: dict[str, Tensor]) -> Pipeline:
-    for tensor in weights.values():
-        if tensor.is_floating_point():
-            pipe.to(tensor.dtype)
-    pipe.load_state_dict(weights)
-    pipe.fresh_random = False
     return pipe
 
 
@@ -276,4 +288,4 @@ def _toml(value: Any) -> str:
         return "[" + ", ".join(map(_toml, value)) + "]"
     if isinstance(value, str | bool):
         return json.dumps(value, ensure_ascii=False)  # TOML has no surrogate pairs
-    return repr(value)
+    return repr(value.item() if isinstance(value, np.generic) else value)

@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import nn
 
-from speechconv.combine import Parallel, Residual, Sequential
+from speechconv.combine import Parallel, Residual, Sequential, named_parts
 from speechconv.conv import Conv1d
 from speechconv.frontend.stft import ConvSTFT
 from speechconv.layers.mel import Log, Mel
@@ -75,8 +75,9 @@ def build_stages(tables: Any, context: Mapping[str, Any], where: str) -> list[nn
     context, layers = dict(context), []
     for table in check_tables(tables, where):
         layers.append(_build(table, context, where))
-        if isinstance(layers[-1], ConvSTFT):
-            context["n_fft"] = layers[-1].n_fft
+        for part in layers[-1].modules():
+            if isinstance(part, ConvSTFT):
+                context["n_fft"] = part.n_fft
     return layers
 
 
@@ -149,11 +150,11 @@ def describe_stage(layer: nn.Module) -> Table:
         )
     table: Table = {"stage": NAMES[kind]}
     if isinstance(layer, Parallel):
-        return table | {"join": layer.join, "branches": [_describe_chain(b) for b in layer.children()]}
+        return table | {"join": layer.join, "branches": [_describe_chain(branch) for _, branch in named_parts(layer)]}
     if isinstance(layer, Residual):
         return table | {"scale": layer.scale, "body": _describe_chain(layer.body)}
     if isinstance(layer, Sequential):
-        return table | {"layers": [describe_stage(child) for child in layer.children()]}
+        return table | {"layers": [describe_stage(part) for part in layer]}
     parameters = _parameters(kind)
     for key in parameters:
         if key not in _inherited(parameters):
@@ -164,8 +165,9 @@ def describe_stage(layer: nn.Module) -> Table:
 
 def _describe_chain(layer: nn.Module) -> list[Table]:
     """A Sequential of one stays one: `_chain` would unwrap it, and its weights would have other names."""
-    flat = type(layer) is Sequential and len(layer) != 1
-    return [describe_stage(child) for child in (layer.children() if flat else [layer])]
+    if isinstance(layer, Sequential) and len(layer) != 1:
+        return [describe_stage(part) for part in layer]
+    return [describe_stage(layer)]
 
 
 def _parameters(kind: type[nn.Module]) -> dict[str, inspect.Parameter]:

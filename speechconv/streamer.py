@@ -70,7 +70,7 @@ class Streamer:
         if channels is None:
             raise ValueError(f"{type(layer).__name__} takes any number of channels; pass channels=...")
         self.layer, self.channels = layer, channels
-        self.dtype, self.device = _placement(layer, dtype)
+        self.dtype, self.device = placement(layer, dtype)
         self.geometry = geometry_of(layer)
         self.mirror = self.geometry.mirror
         g = self.geometry.on_mirrored()
@@ -144,7 +144,7 @@ class Streamer:
         )
 
 
-def _placement(layer: nn.Module, dtype: torch.dtype | None) -> tuple[torch.dtype, torch.device]:
+def placement(layer: nn.Module, dtype: torch.dtype | None = None) -> tuple[torch.dtype, torch.device]:
     """dtype and device of the first floating parameter or buffer; without one `dtype`, else float32, on the CPU."""
     for tensor in (*layer.parameters(), *layer.buffers()):
         if tensor.is_floating_point():

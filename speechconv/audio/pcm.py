@@ -35,9 +35,7 @@ class Encoding(NamedTuple):
         else:
             samples = np.frombuffer(data, self.dtype)
         if samples.dtype.kind == "f":
-            with np.errstate(
-                over="ignore"
-            ):  # a float64 beyond float32 becomes infinite, which the reader of it reports
+            with np.errstate(over="ignore"):  # beyond float32 lies infinity, which Waveform reports
                 return samples.astype(np.float32)
         full_scale = np.float32(2.0 ** (8 * samples.dtype.itemsize - 1))
         centred = samples.astype(np.float32) - full_scale if samples.dtype.kind == "u" else samples.astype(np.float32)

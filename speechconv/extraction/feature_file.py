@@ -1,7 +1,7 @@
 """One .npy of float32 rows that grows row by row and is visible only when it is whole.
 
     .speechconv-PID.tmp     a header of fixed size that still says 0 frames, then rows
-    commit                  the header gets the number of frames, everything is forced to disk, the file gets its name
+    commit                  the header gets the number of frames, the file gets its name
 
 A process writes one file at a time, so its number names the temporary file; a later run finds what a killed one left.
 """
@@ -64,11 +64,14 @@ class FeatureFile:
         self.frames += len(rows)
 
     def commit(self) -> str:
-        """Give the file its name: from now on it is there, whole, also if the machine stops. Returns its sha256."""
+        """Give the file its name: from now on it is there, whole, whatever becomes of this process. Returns its sha256.
+
+        Nothing is forced to disk, which would take longer than the features of a short file: a power failure may cost
+        the last seconds of a run, and the manifest's sha256 tells which files.
+        """
         self._file.seek(0)
         self._write_header()
         self._file.flush()
-        os.fsync(self._file.fileno())
         self._file.seek(0)
         digest = hashlib.file_digest(self._file, "sha256").hexdigest()
         os.replace(self._temporary, self.path)

@@ -48,6 +48,13 @@ def pipe_with(data: bytes) -> Iterator[int]:
         writer.join()
 
 
+def impatient_pipe() -> tuple[int, int]:
+    """A pipe whose reading end gives an error to whoever asks for more than has arrived."""
+    out, into = os.pipe()
+    os.set_blocking(out, False)
+    return out, into
+
+
 def read_wav(data: bytes) -> tuple[NDArray[np.float32], PcmReader]:
     with pipe_with(data) as pipe:
         reader = open_wav(pipe)
@@ -104,7 +111,7 @@ def test_a_float64_beyond_float32_becomes_infinite_without_a_warning() -> None:
 
 
 def test_samples_come_out_as_soon_as_their_last_byte_has_arrived() -> None:
-    out, into = os.pipe()
+    out, into = impatient_pipe()
     data = wav_bytes(b"", data_size=0xFFFFFFFF)
     os.write(into, data + b"\x01")
     os.write(into, b"\x00\x02")
@@ -123,7 +130,7 @@ def test_a_sample_split_across_reads_is_whole_whatever_the_cuts() -> None:
     data = as_file(noise(50, 3), "PCM_24", "RAW")
     expected = RAW_FORMATS["s24le"].decode(data).reshape(-1, 3)
     for size in (1, 2, 7, 10, 100):
-        out, into = os.pipe()
+        out, into = impatient_pipe()
         reader = open_raw(out, "s24le", sample_rate=16000, channels=3)
         blocks, found, whole = reader.blocks(), [], 0
         for start in range(0, len(data), size):
@@ -160,7 +167,7 @@ def test_chunks_before_the_data_are_skipped_and_those_behind_are_no_samples() ->
 
 
 def test_reading_stops_at_the_declared_end_without_waiting_for_more() -> None:
-    out, into = os.pipe()
+    out, into = impatient_pipe()
     os.write(into, wav_bytes(s16(noise(100)), behind=b"LIST"))
     assert sum(map(len, open_wav(out).blocks())) == 100
     assert os.read(out, 4) == b"LIST"
