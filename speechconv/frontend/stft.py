@@ -29,6 +29,9 @@ from speechconv.mirror import mirror_index
 TILE_SAMPLES = 200_000
 """Windowed samples that are transformed together: with their spectra they stay in a core's cache."""
 
+COSINE_WINDOWS = {"hann": (0.5, -0.5), "hamming": (0.54, -0.46), "blackman": (0.42, -0.5, 0.08)}
+"""Coefficients of the windows that most people use, so that a start does not wait for scipy, which knows all others."""
+
 Output = Literal["complex", "magnitude", "power", "real_imag"]
 Learn = Literal["window", "freq", "delta", "free"]
 PadMode = Literal["constant", "reflect"]
@@ -199,18 +202,29 @@ def centred_window(window: Window, win_length: int, n_fft: int) -> Tensor:
     Raises:
         ValueError: a window that scipy does not know, or a win_length outside 1 ... n_fft.
     """
-    from scipy.signal import get_window
-
     if not isinstance(win_length, int) or not 1 <= win_length <= n_fft:
         raise ValueError(f"win_length (={win_length!r}) must be an integer in 1 ... n_fft (={n_fft}).")
+    cosines = COSINE_WINDOWS.get(window) if isinstance(window, str) and win_length > 1 else None
+    values = _cosine_window(cosines, win_length) if cosines else _scipy_window(window, win_length)
+    left = (n_fft - win_length) // 2
+    return F.pad(values, (left, n_fft - win_length - left))
+
+
+def _cosine_window(coefficients: tuple[float, ...], length: int) -> Tensor:
+    """w[n] = sum_k a_k cos(2 pi k n / length), float64."""
+    n = torch.arange(length)
+    return torch.stack([a * _cos(8 * k * n, length) for k, a in enumerate(coefficients)]).sum(0)
+
+
+def _scipy_window(window: Window, length: int) -> Tensor:
+    from scipy.signal import get_window  # takes most of a second to import
+
     try:
-        values = torch.as_tensor(np.asarray(get_window(window, win_length, fftbins=True), dtype=np.float64))
+        return torch.as_tensor(np.asarray(get_window(window, length, fftbins=True), dtype=np.float64))
     except (ValueError, TypeError) as error:
         raise ValueError(
             f"window (={window!r}) must be a name or tuple that scipy.signal.get_window knows: {error}"
         ) from None
-    left = (n_fft - win_length) // 2
-    return F.pad(values, (left, n_fft - win_length - left))
 
 
 def _stack(filters: Tensor) -> Tensor:

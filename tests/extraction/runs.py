@@ -40,13 +40,13 @@ def temporaries(out: Path) -> list[Path]:
     return [path for path in out.rglob(".speechconv-*") if path.is_file()]
 
 
-def half_written(out: Path) -> int:
-    """Bytes of the largest feature file that is being written; one may get its name while we look."""
-    sizes = [0]
+def half_written(out: Path, least: int) -> list[Path]:
+    """Feature files that are being written and have `least` bytes; one may get its name while we look."""
+    large = []
     for path in temporaries(out):
         with contextlib.suppress(FileNotFoundError):
-            sizes.append(path.stat().st_size)
-    return max(sizes)
+            large += [path] * (path.stat().st_size >= least)
+    return large
 
 
 def features(out: Path) -> dict[str, bytes]:

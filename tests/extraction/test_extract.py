@@ -290,13 +290,19 @@ def test_control_c_raises_with_a_summary_and_keeps_what_is_complete(
     assert run_json(tmp_path)["status"] == "interrupted"
 
 
-def test_torch_threads_and_modules_are_left_as_they_were(tmp_path: Path, audio_samples: Path) -> None:
+def test_one_torch_thread_works_and_the_others_are_given_back(
+    tmp_path: Path, audio_samples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    commit = FeatureFile.commit
+    monkeypatch.setattr(FeatureFile, "commit", lambda f: seen.append(torch.get_num_threads()) or commit(f))
     torch.set_num_threads(2)
     try:
         extract(audio_samples / "signals" / "tone_16k.wav", tmp_path)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
+    assert seen == [1]
 
 
 def test_the_same_sounds_give_the_same_bytes_from_anywhere(

@@ -6,6 +6,8 @@ Tolerances are shares of the largest value of the judge's float64 spectrum.
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any, get_args
@@ -22,7 +24,7 @@ from scipy.signal import get_window
 from torch import Tensor
 
 import speechconv as sc
-from speechconv.frontend.stft import Learn, Output
+from speechconv.frontend.stft import COSINE_WINDOWS, Learn, Output, centred_window
 from tests.stacks import cuts, stream
 
 Waveform = NDArray[np.float64]
@@ -576,3 +578,15 @@ def test_fourier_basis_refuses_no_samples() -> None:
 def test_an_input_of_another_shape_or_type_is_refused(x: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=rf"^{re.escape(message)}$"):
         sc.ConvSTFT()(x)
+
+
+@pytest.mark.parametrize("window", COSINE_WINDOWS)
+@pytest.mark.parametrize("length", [1, 2, 255, 400, 4096])
+def test_common_windows_are_scipys(window: str, length: int) -> None:
+    assert np.abs(centred_window(window, length, length).numpy() - get_window(window, length)).max() <= 1e-15
+
+
+def test_a_start_with_a_common_window_does_not_wait_for_scipy() -> None:
+    code = "import sys, speechconv as sc; sc.Pipeline.from_preset('logmel'); print('scipy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
