@@ -106,10 +106,11 @@ def as_samples(chunk: Tensor | npt.NDArray, channels: int) -> Tensor:
     """
     if not isinstance(chunk, Tensor):
         array = np.asarray(chunk)
-        scale = FULL_SCALE.get(array.dtype) if channels == WAVEFORM else None
+        scale = FULL_SCALE.get(array.dtype.newbyteorder("=")) if channels == WAVEFORM else None
         if array.size == 0 and array.ndim == 1 and channels != WAVEFORM:
             array = array.reshape(0, channels)
-        chunk = torch.from_numpy(np.ascontiguousarray(array if scale is None else array / scale))
+        native = array.astype(array.dtype.newbyteorder("="), copy=False)
+        chunk = torch.tensor(native if scale is None else native / scale)  # a copy: the array may be read-only
     elif channels == WAVEFORM and not chunk.is_floating_point():
         return as_samples(chunk.cpu().numpy(), channels)
     if not chunk.is_floating_point():

@@ -42,7 +42,8 @@ def run_tiles(head: nn.Module, followers: Sequence[nn.Module], x: Tensor, length
     if isinstance(head, Layer) and head.tile and not _needs_gradient(x, layers):
         frames = head.geometry.num_frames(x.shape[1])
         if frames and len(x):
-            return _run(head, followers, head.padded(x, lengths), frames, head.tile)
+            tile = head.tile * torch.get_num_threads()  # threads share each step of a tile
+            return _run(head, followers, head.padded(x, lengths), frames, tile)
     for layer in layers:
         x = run_offline(layer, x, lengths)
     return x

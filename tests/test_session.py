@@ -107,6 +107,21 @@ def test_integer_samples_are_scaled_to_one(dtype: type, scale: float) -> None:
         torch.testing.assert_close(torch.cat((session.push(chunk), session.close())), expected)
 
 
+def test_bytes_of_a_sound_card_enter_as_they_are() -> None:
+    """numpy.frombuffer gives read-only arrays; big-endian ones come from AIFF and the network."""
+    samples = (1000 * np.random.default_rng(0).standard_normal(300)).astype(np.int16)
+    stft = sc.ConvSTFT(16, hop_length=4, output="power")
+    expected = stft(torch.tensor(samples / 2.0**15, dtype=torch.float32)[None])[0]
+    floats = (samples / 2.0**15).astype(np.float32)
+    for encoded, kind in (
+        (samples.tobytes(), "<i2"),
+        (samples.astype(">i2").tobytes(), ">i2"),
+        (floats.tobytes(), "<f4"),
+    ):
+        session = sc.Session(stft)
+        assert torch.equal(torch.cat((session.push(np.frombuffer(encoded, kind)), session.close())), expected)
+
+
 def test_float64_chunks_enter_a_float32_stream() -> None:
     x = np.random.default_rng(0).standard_normal(300)
     stft = sc.ConvSTFT(16, hop_length=4, output="power")
