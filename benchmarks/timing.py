@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import random
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,9 +13,15 @@ from pathlib import Path
 
 Work = Callable[[], object]
 
+PAUSE = 0.15
+"""Seconds between two works. BLAS workers spin for 0.1 s when they are done, on a core that the next work needs."""
 
-def time_in_turn(works: Mapping[str, Work], *, repeats: int, warm_up: int = 3) -> dict[str, float]:
-    """Median seconds of each work; every round runs each of them once, from another one on.
+
+def time_in_turn(works: Mapping[str, Work], *, repeats: int, warm_up: int = 2) -> dict[str, float]:
+    """Median seconds of each work; every round times each of them once, in another order.
+
+    Before it is timed a work waits for the last one's threads to fall asleep, then runs once to find its own place in
+    the caches.
 
     Args:
         works: by name.
@@ -23,13 +30,16 @@ def time_in_turn(works: Mapping[str, Work], *, repeats: int, warm_up: int = 3) -
     """
     names = list(works)
     seconds: dict[str, list[float]] = {name: [] for name in names}
+    shuffle = random.Random(0).shuffle
     for turn in range(warm_up + repeats):
-        start = turn % len(names)
-        for name in names[start:] + names[:start]:
+        shuffle(names)
+        for name in names:
+            time.sleep(PAUSE)
+            works[name]()
             elapsed = time_once(works[name])
             if turn >= warm_up:
                 seconds[name].append(elapsed)
-    return {name: statistics.median(times) for name, times in seconds.items()}
+    return {name: statistics.median(seconds[name]) for name in works}
 
 
 def time_once(work: Work) -> float:

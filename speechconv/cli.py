@@ -11,7 +11,7 @@ import os
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from speechconv import __version__
 from speechconv.audio.pcm import RAW_FORMATS
@@ -31,10 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     name = f"{parser.prog} {args.command}"
+    _occupy_standard_descriptors()
     try:
         return args.run(args)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes stdout once more at exit
+    except _ReaderGone:
         return OK
     except KeyboardInterrupt as stop:
         _say(f"{name}: interrupted. {stop}".rstrip())
@@ -42,6 +42,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, OSError) as error:
         _say(f"{name}: {error}")
         return USAGE
+
+
+def _occupy_standard_descriptors() -> None:
+    """Of the descriptors 0, 1 and 2, those that are closed lead nowhere, lest the next file be taken for one."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
 
 
 def _extract(args: argparse.Namespace) -> int:
@@ -70,7 +77,7 @@ def _stream(args: argparse.Namespace) -> int:
     from speechconv.extraction.rows import FeatureError, feature_rows
 
     _check_stream(args)
-    write = {"f32": _write_f32, "text": _write_text}[args.format]
+    encoded = {"f32": _f32, "text": _text}[args.format]
     pipe = build_pipeline(args.pipeline, dict(args.set), args.random_weights)
     session = pipe.stream()
     try:
@@ -78,7 +85,7 @@ def _stream(args: argparse.Namespace) -> int:
         waveform = Waveform(source, sample_rate=pipe.sample_rate, channel=args.channel, resample=args.resample)
         with one_torch_thread():
             for rows in feature_rows(session, waveform):
-                write(rows)
+                _print(encoded(rows))
     except (AudioError, FeatureError) as error:
         _say(f"speechconv stream: stdin {error}")
         return FAILED
@@ -94,8 +101,9 @@ def _check_stream(args: argparse.Namespace) -> None:
         raise ValueError("--raw and --rate go together: --raw s16le --rate 16000.")
     if args.raw is None and args.channels is not None:
         raise ValueError("--channels describes raw samples; a WAV stream tells its own.")
-    if sys.stdin.isatty():
-        raise ValueError("expected sound on stdin; pipe it in: cat x.wav | speechconv stream.")
+    if sys.stdin is None or sys.stdin.isatty():
+        which = "a terminal" if sys.stdin else "closed"
+        raise ValueError(f"expected sound on stdin, which is {which}; pipe it in: cat x.wav | speechconv stream.")
 
 
 def _source(args: argparse.Namespace) -> PcmReader:
@@ -107,23 +115,19 @@ def _source(args: argparse.Namespace) -> PcmReader:
     return open_raw(descriptor, args.raw, sample_rate=args.rate, channels=args.channels or 1)
 
 
-def _write_f32(rows: NDArray[np.float32]) -> None:
-    sys.stdout.buffer.write(rows.astype("<f4", copy=False).tobytes())
-    sys.stdout.buffer.flush()
+def _f32(rows: NDArray[np.float32]) -> bytes:
+    return rows.astype("<f4", copy=False).tobytes()
 
 
-def _write_text(rows: NDArray[np.float32]) -> None:
+def _text(rows: NDArray[np.float32]) -> str:
     """The shortest digits that give back the same float32."""
-    sys.stdout.write("".join(f"{' '.join(row)}\n" for row in rows.astype(str)))
-    sys.stdout.flush()
+    return "".join(f"{' '.join(row)}\n" for row in rows.astype(str))
 
 
 def _presets(_: argparse.Namespace) -> int:
     presets = preset_names()
     width = max(map(len, presets))
-    for name, description in presets.items():
-        print(f"{name:<{width}}  {description}")
-    sys.stdout.flush()
+    _print("".join(f"{name:<{width}}  {description}\n" for name, description in presets.items()))
     return OK
 
 
@@ -131,12 +135,42 @@ def _describe(args: argparse.Namespace) -> int:
     from speechconv.cost import describe
     from speechconv.pipeline import open_pipeline
 
-    print(describe(open_pipeline(args.pipeline, **dict(args.set))), flush=True)
+    _print(f"{describe(open_pipeline(args.pipeline, dict(args.set)))}\n")
     return OK
 
 
+class _ReaderGone(Exception):
+    """Whoever read stdout has gone away; other pipes that break are faults."""
+
+
+def _print(result: str | bytes) -> None:
+    """A result to stdout, at once."""
+    if sys.stdout is None:
+        raise ValueError("stdout is closed; expected somewhere to write the result to.")
+    try:
+        if isinstance(result, bytes):
+            sys.stdout.buffer.write(result)
+        else:
+            sys.stdout.write(result)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _lead_nowhere(sys.stdout)
+        raise _ReaderGone from None
+
+
 def _say(line: str) -> None:
-    print(line, file=sys.stderr)
+    """Talk to stderr; that nobody listens changes nothing."""
+    if sys.stderr is None:
+        return
+    try:
+        print(line, file=sys.stderr)
+    except OSError:
+        _lead_nowhere(sys.stderr)
+
+
+def _lead_nowhere(stream: TextIO) -> None:
+    """Python flushes once more at exit, and would fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class _Parser(argparse.ArgumentParser):
@@ -289,6 +323,8 @@ def _setting(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not (key and equals):
         raise argparse.ArgumentTypeError(f"expected KEY=VALUE, got {text!r}")
+    if value.strip() in ("True", "False", "None"):
+        raise argparse.ArgumentTypeError(f"{text} is Python's word; expected TOML's true or false, or \"none\"")
     try:
         return key, tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:

@@ -6,13 +6,14 @@ after which every branch emits frame t in the same step, whatever its stride.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from speechconv.geometry import Geometry
-from speechconv.layer import Layer, channels_after, check_layer, geometry_of, plan_layer, run_offline, run_step
+from speechconv.layer import Layer, channels_after, check_layer, geometry_of, plan_layer, run_offline, run_step, takes
 from speechconv.layout import axes
 from speechconv.plan import Clock, Edge, Memory, Plan, State, join_path
 from speechconv.tiles import run_tiles, tiled_runs
@@ -56,12 +57,12 @@ class Sequential(Layer):
             except ValueError as error:
                 raise ValueError(f"layer {name} ({type(layer).__name__}): {error}") from None
         self.geometry, self.out_channels = geometry, channels
-        self.in_channels = next((c for c in map(_takes, layers.values()) if c is not None), None)
+        self.in_channels = _first_taken(layers.values())
 
     def __len__(self) -> int:
         return len(self._modules)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[nn.Module]:
         return (layer for _, layer in named_parts(self))
 
     def __getitem__(self, index: int) -> nn.Module:
@@ -105,6 +106,8 @@ class Parallel(Layer):
     Shape:
         (batch, frames, channels) -> (batch, geometry.num_frames(frames), joined channels)
 
+    A branch that mirrors its input (a reflect-padded STFT) works offline only.
+
     Raises:
         ValueError: branches that give different numbers of frames or cannot be joined.
 
@@ -126,10 +129,10 @@ class Parallel(Layer):
             self.add_module(str(name), branch)
         self.join: Join = join
         self.geometry = Geometry.union(*map(geometry_of, branches))
-        takes = {c for c in map(_takes, branches) if c is not None}
-        if len(takes) > 1:
-            raise ValueError(f"branches must take the same input, got {sorted(takes)} channels (0: a waveform).")
-        self.in_channels = takes.pop() if takes else None
+        inputs = {c for c in map(takes, branches) if c is not None}
+        if len(inputs) > 1:
+            raise ValueError(f"branches must take the same input, got {sorted(inputs)} channels (0: a waveform).")
+        self.in_channels = inputs.pop() if inputs else None
         if self.in_channels is not None:
             self.out_channels = self.channels_after(self.in_channels)
 
@@ -216,7 +219,7 @@ class Residual(Layer):
                 f"got stride {g.stride}, receptive field {g.receptive_field}, pads ({g.pad_left}, {g.pad_right})."
             )
         self.body, self.scale, self.geometry = body, scale, g
-        self.in_channels = _takes(body)
+        self.in_channels = takes(body)
         if self.in_channels is not None:
             self.out_channels = self.channels_after(self.in_channels)
 
@@ -233,7 +236,7 @@ class Residual(Layer):
         return self._joined(x, run_offline(self.body, x, lengths))
 
     def plan(self, edge: Edge, path: str = "") -> Plan:
-        part = plan_layer(self.body, edge.late(0), join_path(path, "body"))
+        part = plan_layer(self.body, edge.shared(), join_path(path, "body"))
         wait = self.geometry.lookahead
         memories = (Memory("skip", axes(wait, edge.channels)),) if wait else ()
         out = edge.after(self.geometry, self.channels_after(edge.channels))
@@ -259,15 +262,17 @@ def delay(x: Tensor, waiting: Tensor) -> tuple[Tensor, Tensor]:
     return joined[:, : x.shape[1]], joined[:, x.shape[1] :]
 
 
-def _takes(layer: nn.Module) -> int | None:
-    """Channels that `layer` insists on."""
-    if isinstance(layer, Layer):
-        return layer.in_channels
-    return layer.in_features if isinstance(layer, nn.Linear) else None
-
-
 def _follow(layer: nn.Module, channels: int | None) -> int | None:
     """Channels behind `layer`, as far as they are known."""
-    if channels is None:
-        channels = _takes(layer)
+    channels = takes(layer) if channels is None else channels
     return None if channels is None else channels_after(layer, channels)
+
+
+def _first_taken(layers: Iterable[nn.Module]) -> int | None:
+    """Channels that a chain insists on: the first layer's that does, unless one before it changes their number."""
+    for layer in layers:
+        if takes(layer) is not None:
+            return takes(layer)
+        if any(channels_after(layer, channels) != channels for channels in (2, 6)):
+            return None
+    return None

@@ -7,8 +7,9 @@ import copy
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from speechconv.combine import Sequential
 from speechconv.geometry import Geometry
 from speechconv.layer import Layer
 from speechconv.layout import axes
@@ -32,7 +33,7 @@ class StreamingReport:
 
 
 def check_streaming(
-    layer: Layer, *, channels: int | None = None, tolerance: float = 1e-12, seed: int = 0
+    layer: nn.Module, *, channels: int | None = None, tolerance: float = 1e-12, seed: int = 0
 ) -> StreamingReport:
     """Put a layer to the law, in float64 and eval mode, on a copy.
 
@@ -54,7 +55,7 @@ def check_streaming(
         >>> check_streaming(sc.Conv1d(2, 3, 5, stride=2, padding="causal")).worst < 1e-12
         True
     """
-    layer = copy.deepcopy(layer).double().eval()
+    layer = copy.deepcopy(layer if isinstance(layer, Layer) else Sequential(layer)).double().eval()
     trial = _Trial(
         layer, Streamer(layer, channels=channels, dtype=torch.float64), tolerance, torch.Generator().manual_seed(seed)
     )

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from speechconv.checks import check_count, check_flag
 from speechconv.geometry import Geometry, Padding, resolve_padding
 from speechconv.layer import Layer
 
@@ -56,16 +57,10 @@ class Conv1d(Layer):
         padding: Padding = "valid",
     ) -> None:
         super().__init__()
-        for name, value in (
-            ("in_channels", in_channels),
-            ("out_channels", out_channels),
-            ("kernel_size", kernel_size),
-            ("stride", stride),
-            ("dilation", dilation),
-            ("groups", groups),
-        ):
-            if value < 1:
-                raise ValueError(f"{name} (={value}) must be >= 1.")
+        in_channels, out_channels = check_count("in_channels", in_channels), check_count("out_channels", out_channels)
+        kernel_size, stride = check_count("kernel_size", kernel_size), check_count("stride", stride)
+        dilation, groups = check_count("dilation", dilation), check_count("groups", groups)
+        check_flag("bias", bias)
         for name, value in (("in_channels", in_channels), ("out_channels", out_channels)):
             if value % groups:
                 raise ValueError(f"{name} (={value}) must be divisible by groups (={groups}).")

@@ -77,6 +77,7 @@ def describe(module: Layer, num_samples: int | None = None) -> Description:
         num_samples: samples (or frames) of the input that shapes are given for; None: one second of a pipeline's.
 
     Raises:
+        TypeError: no layer of speechconv.
         ValueError: no num_samples for a module without a sample rate, a negative one, or a module that takes any number
             of channels.
 
@@ -90,6 +91,8 @@ def describe(module: Layer, num_samples: int | None = None) -> Description:
         mel    Mel       (101, 80)     0           160 (10 ms)  400 (25 ms)      199 (12.44 ms)
         log    Log       (101, 80)     0           160 (10 ms)  400 (25 ms)      199 (12.44 ms)
     """
+    if not isinstance(module, Layer):
+        raise TypeError(f"expected a speechconv layer or pipeline, got {type(module).__name__}.")
     sample_rate = getattr(module, "sample_rate", None) if module.in_channels == WAVEFORM else None
     num_samples = sample_rate if num_samples is None else num_samples
     if num_samples is None:

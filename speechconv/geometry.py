@@ -18,6 +18,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar, overload
 
+from speechconv.checks import check_count
+
 Counts = TypeVar("Counts")  # an integer tensor or array
 
 Padding = Literal["valid", "causal", "same"] | tuple[int, int]
@@ -53,17 +55,9 @@ class Geometry:
     mirror: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("receptive_field", 1),
-            ("stride", 1),
-            ("pad_left", 0),
-            ("pad_right", 0),
-            ("mirror", 0),
-        ):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} (={value!r}) must be an integer >= {least}.")
-        if max(self.pad_left, self.pad_right) >= self.receptive_field > 1 or self._slack > 0:
+        for name, least in (("receptive_field", 1), ("stride", 1), ("pad_left", 0), ("pad_right", 0), ("mirror", 0)):
+            check_count(name, getattr(self, name), least)
+        if max(self.pad_left, self.pad_right) >= self.receptive_field or self._slack > 0:
             raise ValueError(
                 f"pads (={self.pad_left}, {self.pad_right}) must each be below the receptive field "
                 f"(={self.receptive_field}) and together not above it."
@@ -176,7 +170,7 @@ def resolve_padding(padding: Padding, span: int) -> tuple[int, int]:
         if padding not in words:
             raise ValueError(f"padding (={padding!r}) must be 'valid', 'causal', 'same' or a pair (left, right).")
         return words[padding]
-    pads = tuple(padding)
+    pads = tuple(padding) if isinstance(padding, tuple | list) else ()
     if len(pads) != 2 or not all(isinstance(pad, int) and pad >= 0 for pad in pads) or sum(pads) > span - 1:
         raise ValueError(
             f"padding (={padding!r}) must be a pair of integers (left, right) >= 0 with left + right <= {span - 1}, "

@@ -38,7 +38,7 @@ class Inlet:
     def push(self, chunk: Tensor | npt.NDArray) -> None:
         """Take any number of samples (waveform) or frames (n, channels)."""
         if self.closed:
-            raise ValueError("this stream is closed; reset() it, or open another one.")
+            raise ValueError("this stream is closed; reset the session, or open another stream.")
         samples = as_samples(chunk, self.core.channels).to(self.device, self.dtype)
         self.num_samples += samples.shape[0]
         if not self.core.mirror:
@@ -109,7 +109,7 @@ def as_samples(chunk: Tensor | npt.NDArray, channels: int) -> Tensor:
         scale = FULL_SCALE.get(array.dtype.newbyteorder("=")) if channels == WAVEFORM else None
         if array.size == 0 and array.ndim == 1 and channels != WAVEFORM:
             array = array.reshape(0, channels)
-        native = array.astype(array.dtype.newbyteorder("="), copy=False)
+        native = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
         chunk = torch.tensor(native if scale is None else native / scale)  # a copy: the array may be read-only
     elif channels == WAVEFORM and not chunk.is_floating_point():
         return as_samples(chunk.cpu().numpy(), channels)
@@ -120,4 +120,4 @@ def as_samples(chunk: Tensor | npt.NDArray, channels: int) -> Tensor:
     expected = "(samples,)" if channels == WAVEFORM else f"(n, {channels})"
     if chunk.ndim != len(axes(0, channels)) or (channels and chunk.shape[1] != channels):
         raise ValueError(f"expected a chunk of shape {expected}, got {tuple(chunk.shape)}.")
-    return chunk
+    return chunk.detach()

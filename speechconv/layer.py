@@ -12,6 +12,7 @@ both ends, the flush, and a batch of streams of any age.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import overload
 
 import torch
@@ -85,6 +86,7 @@ class Layer(nn.Module):
             ValueError, TypeError: an input of another shape or type.
         """
         check_input(x, self.in_channels, type(self).__name__)
+        check_dtype(x, self)
         if lengths is None:
             return self.offline(x, None)
         check_lengths(lengths, x)
@@ -156,6 +158,11 @@ def geometry_of(layer: nn.Module) -> Geometry:
     return layer.geometry if isinstance(layer, Layer) else Geometry()
 
 
+def takes(layer: nn.Module) -> int | None:
+    """Channels that `layer` insists on; None where any number will do."""
+    return layer.in_channels if isinstance(layer, Layer) else pointwise.takes(layer)
+
+
 def channels_after(layer: nn.Module, channels: int) -> int:
     return layer.channels_after(channels) if isinstance(layer, Layer) else pointwise.channels_after(layer, channels)
 
@@ -175,3 +182,19 @@ def run_step(plan: Plan, x: Tensor, state: State, clock: Clock) -> tuple[Tensor,
         return plan.layer.step(x, state, plan, clock)
     pointwise.check_steppable(plan.layer)
     return plan.layer(x), ()
+
+
+def placement(layer: nn.Module) -> tuple[torch.dtype, torch.device] | None:
+    """dtype and device of a layer's first floating parameter or buffer; None without one."""
+    tensors = chain(layer.parameters(), layer.buffers())
+    return next(((tensor.dtype, tensor.device) for tensor in tensors if tensor.is_floating_point()), None)
+
+
+def check_dtype(x: Tensor, layer: nn.Module) -> None:
+    """TypeError unless `x` has the layer's own floating type."""
+    own = placement(layer)
+    if own and x.is_floating_point() and x.dtype != own[0]:
+        raise TypeError(
+            f"{type(layer).__name__} holds {own[0]}, got an input of {x.dtype}; convert one of them: "
+            "x.float() or layer.double()."
+        )

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from speechconv.checks import check_count
 from speechconv.layer import Layer
 
 
@@ -34,8 +35,7 @@ class LayerNorm(Layer):
 
     def __init__(self, channels: int, *, eps: float = 1e-5) -> None:
         super().__init__()
-        if channels < 1:
-            raise ValueError(f"channels (={channels}) must be >= 1.")
+        channels = check_count("channels", channels)
         if eps <= 0:
             raise ValueError(f"eps (={eps}) must be > 0.")
         self.channels = self.in_channels = self.out_channels = channels

@@ -7,6 +7,7 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, overload
 
@@ -15,15 +16,16 @@ import torch
 from torch import nn
 
 from speechconv import __version__
+from speechconv.checks import check_count
 from speechconv.combine import Sequential, named_parts
 from speechconv.frontend.stft import ConvSTFT
 from speechconv.geometry import Counts
+from speechconv.layer import placement
 from speechconv.layers.mel import Mel
 from speechconv.layout import WAVEFORM
 from speechconv.presets import preset_names, preset_text
 from speechconv.session import Session, SessionPool
 from speechconv.stages import NAMES, Table, build_stages, check_known, check_tables, describe_stage
-from speechconv.streamer import placement
 
 
 class Pipeline(Sequential):
@@ -38,7 +40,8 @@ class Pipeline(Sequential):
         hop_length: samples between two frames.
         output_dim: channels of a frame.
         geometry: receptive field, stride, pads and lookahead, in samples.
-        fresh_random: True while weights come from torch's random generator, not from training or a file.
+        fresh_random: True where building it from a preset or TOML drew random weights; load_state_dict and load clear
+            it, and so should whoever trains it.
 
     Shape:
         (batch, samples) -> (batch, output_lengths(samples), output_dim)
@@ -54,9 +57,7 @@ class Pipeline(Sequential):
 
     def __init__(self, stages: Sequence[nn.Module] | Mapping[str, nn.Module], *, sample_rate: int) -> None:
         super().__init__()
-        if not isinstance(sample_rate, int) or sample_rate < 1:
-            raise ValueError(f"sample_rate (={sample_rate!r}) must be an integer >= 1, in Hz.")
-        self.sample_rate = sample_rate
+        self.sample_rate = sample_rate = check_count("sample_rate", sample_rate)
         self.fresh_random = False
         named = dict(stages) if isinstance(stages, Mapping) else _named(stages)
         if not named:
@@ -71,6 +72,12 @@ class Pipeline(Sequential):
         if self.in_channels != WAVEFORM:
             first = type(self[0]).__name__
             raise ValueError(f"the first stage must take a waveform, as ConvSTFT does; {first} takes frames.")
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False):
+        """As torch's; the weights are no longer fresh random numbers."""
+        result = super().load_state_dict(state_dict, strict, assign)
+        self.fresh_random = False
+        return result
 
     @property
     def hop_length(self) -> int:
@@ -97,7 +104,7 @@ class Pipeline(Sequential):
         return SessionPool(self, max_sessions=max_sessions, max_blocks=max_blocks)
 
     @classmethod
-    def from_preset(cls, name: str, **overrides: Any) -> Pipeline:
+    def from_preset(cls, name: str, /, **overrides: Any) -> Pipeline:
         """A preset, in eval mode; `speechconv presets` lists them.
 
         Args:
@@ -111,21 +118,12 @@ class Pipeline(Sequential):
         40
         """
         check_known([name], preset_names(), "preset", "speechconv")
-        return cls.from_toml(preset_text(name), where=f"preset {name!r}", **overrides)
+        return parse_pipeline(preset_text(name), f"preset {name!r}", overrides)
 
     @classmethod
-    def from_toml(cls, text: str, *, where: str = "the TOML text", **overrides: Any) -> Pipeline:
-        """A pipeline from TOML text, in eval mode; weights are fresh. `where` names the text in messages."""
-        try:
-            spec = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise ValueError(f"{where} is not valid TOML: {error}") from None
-        check_known(spec, ("description", "sample_rate", "stages"), "key", where)
-        for key in ("sample_rate", "stages"):
-            if key not in spec:
-                raise ValueError(f"{where} needs the key {key!r}.")
-        check_tables(spec["stages"], where)
-        return _build(_override(spec, overrides, where), where)
+    def from_toml(cls, text: str, /, **overrides: Any) -> Pipeline:
+        """A pipeline from TOML text, in eval mode, its weights fresh; overrides and errors as `from_preset`."""
+        return parse_pipeline(text, "the TOML text", overrides)
 
     def to_toml(self) -> str:
         """Everything but the weights, as `from_toml` reads it.
@@ -146,9 +144,12 @@ class Pipeline(Sequential):
         from safetensors.torch import save
 
         weights = {key: tensor.clone().contiguous() for key, tensor in self.state_dict().items()}
-        dtype = str(placement(self)[0]).removeprefix("torch.")
+        own = placement(self)
+        dtype = str(own[0] if own else torch.get_default_dtype()).removeprefix("torch.")
         data = save(weights, metadata={"speechconv": __version__, "pipeline": self.to_toml(), "dtype": dtype})
         path = Path(path)
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"no folder {path.parent} to save {path.name} in; make it first.")
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
             with open(temporary, "wb") as file:
@@ -182,35 +183,51 @@ class Pipeline(Sequential):
             raise ValueError(
                 f"{os.fspath(path)} holds weights but no pipeline; expected a file that Pipeline.save wrote."
             )
-        pipe = cls.from_toml(metadata["pipeline"], where=os.fspath(path))
+        pipe = parse_pipeline(metadata["pipeline"], os.fspath(path), {})
         try:
             pipe.to(getattr(torch, metadata.get("dtype", "float32"))).load_state_dict(weights)
         except RuntimeError as error:
             raise ValueError(f"the weights in {os.fspath(path)} do not fit its pipeline: {error}") from None
-        pipe.fresh_random = False
         return pipe
 
 
-def open_pipeline(source: str | os.PathLike[str], **overrides: Any) -> Pipeline:
+def open_pipeline(source: str | os.PathLike[str], overrides: Mapping[str, Any] | None = None) -> Pipeline:
     """A pipeline by preset name, TOML file or saved file (.safetensors), as the command line takes them.
 
     Raises:
         ValueError: neither of these, or overrides of a saved file.
         FileNotFoundError: no such file.
     """
-    path = Path(source)
+    path, overrides = Path(source), overrides or {}
+    if path.suffix in (".toml", ".safetensors") and not path.is_file():
+        raise FileNotFoundError(f"no pipeline file at {path}.")
     if path.suffix == ".toml":
-        return Pipeline.from_toml(path.read_text("utf-8"), where=str(path), **overrides)
+        return parse_pipeline(path.read_text("utf-8"), str(path), overrides)
     if path.suffix == ".safetensors":
         if overrides:
             raise ValueError(f"{path} is a saved pipeline, its values are fixed; drop {', '.join(overrides)}.")
         return Pipeline.load(path)
+    if str(source) not in preset_names():
+        check_known([str(source)], [*preset_names(), "FILE.toml", "FILE.safetensors"], "preset", "speechconv")
+    return Pipeline.from_preset(str(source), **overrides)
+
+
+def parse_pipeline(text: str, where: str, overrides: Mapping[str, Any]) -> Pipeline:
+    """The pipeline that TOML text describes, in eval mode; `where` names the text in messages.
+
+    Raises:
+        ValueError: no TOML, or an unknown or missing key, stage or value.
+    """
     try:
-        return Pipeline.from_preset(str(source), **overrides)
-    except ValueError as error:
-        if str(source) in preset_names():
-            raise
-        raise ValueError(f"{error} Or give a .toml or .safetensors file.") from None
+        spec = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{where} is not valid TOML: {error}") from None
+    check_known(spec, ("description", "sample_rate", "stages"), "key", where)
+    for key in ("sample_rate", "stages"):
+        if key not in spec:
+            raise ValueError(f"{where} needs the key {key!r}.")
+    check_tables(spec["stages"], where)
+    return _build(_override(spec, overrides, where), where)
 
 
 def _check_sample_rate(layer: nn.Module, name: str, sample_rate: int) -> None:
@@ -233,7 +250,8 @@ def _check_n_fft(pipe: nn.Module) -> None:
 def _build(spec: Table, where: str) -> Pipeline:
     """The pipeline that `spec` describes. Whether it drew random weights shows in torch's generator."""
     before = torch.random.get_rng_state()
-    layers = build_stages(spec["stages"], {"sample_rate": spec["sample_rate"]}, where)
+    tables = [{key: value for key, value in table.items() if key != "name"} for table in spec["stages"]]
+    layers = build_stages(tables, {"sample_rate": spec["sample_rate"]}, where)
     names = _stage_names(spec["stages"], where)
     pipe = Pipeline(dict(zip(names, layers, strict=True)), sample_rate=spec["sample_rate"]).eval()
     pipe.fresh_random = not torch.equal(before, torch.random.get_rng_state())
@@ -260,8 +278,9 @@ def _named(layers: Sequence[nn.Module]) -> dict[str, nn.Module]:
 
 
 def _free_name(kind: str, taken: Sequence[str]) -> str:
-    count = sum(name == kind or name.startswith(f"{kind}_") for name in taken)
-    return f"{kind}_{count + 1}" if count else kind
+    """The kind itself, else kind_2, kind_3, ..."""
+    candidates = chain([kind], (f"{kind}_{number}" for number in count(2)))
+    return next(name for name in candidates if name not in taken)
 
 
 def _override(spec: Table, overrides: Mapping[str, Any], where: str) -> Table:

@@ -69,6 +69,10 @@ class Edge:
             raise ValueError(f"{ahead} is no multiple of the stride (={geometry.stride}): the pre-roll is off.")
         return Edge(channels, ahead // geometry.stride - 1, self.geometry.then(geometry))
 
+    def shared(self) -> Edge:
+        """The same frames where others read them too, so that the caller may not mirror them."""
+        return replace(self, raw=False)
+
     def late(self, frames: int) -> Edge:
         """The same frames, `frames` later."""
         return replace(self, delay=self.delay + frames, raw=False)

@@ -38,13 +38,17 @@ def check_pointwise(module: nn.Module) -> None:
 
     Raises:
         TypeError: a module that is not one of torch's elementwise activations, Linear, LayerNorm, GLU or Dropout.
-        ValueError: such a module with settings that mix frames.
+        ValueError: such a module with settings that mix frames, or one that works in place.
     """
     kind = type(module).__name__
     if not isinstance(module, POINTWISE):
         raise TypeError(
             f"expected a speechconv layer, or torch's Linear, LayerNorm, GLU, Dropout or an elementwise activation; "
             f"got {kind}. Subclass speechconv.Layer to bring your own."
+        )
+    if getattr(module, "inplace", False):
+        raise ValueError(
+            f"{kind}(inplace=True) would overwrite what a skip or another branch still reads; use inplace=False."
         )
     if isinstance(module, nn.LayerNorm) and len(module.normalized_shape) != 1:
         raise ValueError(
@@ -59,19 +63,23 @@ def check_pointwise(module: nn.Module) -> None:
         )
 
 
+def takes(module: nn.Module) -> int | None:
+    """Channels that `module` insists on; None where any number will do."""
+    if isinstance(module, nn.Linear):
+        return module.in_features
+    return module.normalized_shape[0] if isinstance(module, nn.LayerNorm) else None
+
+
 def channels_after(module: nn.Module, channels: int) -> int:
     """Channels that `module` makes of `channels`; ValueError where it does not take them."""
-    expected = channels
-    result = channels
-    if isinstance(module, nn.Linear):
-        expected, result = module.in_features, module.out_features
-    elif isinstance(module, nn.LayerNorm):
-        expected = module.normalized_shape[0]
-    elif isinstance(module, nn.GLU):
-        expected, result = channels - channels % 2, channels // 2
-    if expected != channels:
+    expected = takes(module)
+    if isinstance(module, nn.GLU):
+        expected = channels - channels % 2
+    if expected not in (None, channels):
         raise ValueError(f"{type(module).__name__} takes {expected} channels, got {channels}.")
-    return result
+    if isinstance(module, nn.GLU):
+        return channels // 2
+    return module.out_features if isinstance(module, nn.Linear) else channels
 
 
 def check_steppable(module: nn.Module) -> None:

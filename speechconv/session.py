@@ -118,7 +118,13 @@ class Session:
         return Snapshot(self._state, self._inlet.copy(), self.num_frames)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go back to `snapshot`; it stays valid."""
+        """Go back to `snapshot`; it stays valid.
+
+        Raises:
+            ValueError: a snapshot of another session, whose state may mean something else.
+        """
+        if snapshot.inlet.core is not self.core:
+            raise ValueError("this snapshot is of another session; restore it there.")
         self._state, self._inlet = snapshot.state, snapshot.inlet.copy()
         self.num_frames = snapshot.frames_out
 
@@ -237,8 +243,10 @@ class SessionPool:
         active = torch.tensor([row in taken for row in range(self.max_sessions)], device=x.device)
         y, first, valid, self._state = self.core.step(x, self._state, active)
         spans = torch.stack((first, first + valid), 1).tolist()
-        return {
-            handle: y[row, slice(*spans[row])]
-            for handle in handles
-            if (row := self._rows[handle]) is not None and spans[row][1] > spans[row][0]
-        }
+        frames = {}
+        for handle in handles:
+            row = self._rows[handle]
+            start, end = spans[row]
+            if end > start:
+                frames[handle] = y[row, start:end]
+        return frames

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -20,8 +21,19 @@ from speechconv.conv import Conv1d
 from speechconv.frontend.stft import ConvSTFT
 from speechconv.layers.mel import Log, Mel
 from speechconv.norm import LayerNorm
+from speechconv.pointwise import POINTWISE
 
 Table = dict[str, Any]
+
+
+def _snake_case(kind: type[nn.Module]) -> str:
+    """LeakyReLU -> leaky_relu.
+
+    >>> _snake_case(nn.LeakyReLU), _snake_case(nn.ReLU6), _snake_case(nn.LogSigmoid), _snake_case(nn.GELU)
+    ('leaky_relu', 'relu6', 'log_sigmoid', 'gelu')
+    """
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__.replace("LU", "lu")).lower()
+
 
 STAGES: dict[str, type[nn.Module]] = {
     "stft": ConvSTFT,
@@ -29,24 +41,17 @@ STAGES: dict[str, type[nn.Module]] = {
     "log": Log,
     "conv1d": Conv1d,
     "layer_norm": LayerNorm,
-    "linear": nn.Linear,
-    "relu": nn.ReLU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
-    "glu": nn.GLU,
-    "dropout": nn.Dropout,
     "sequential": Sequential,
     "residual": Residual,
     "parallel": Parallel,
 }
-NAMES = {kind: name for name, kind in STAGES.items()}
+STAGES |= {_snake_case(kind): kind for kind in POINTWISE if kind is not nn.LayerNorm and kind not in STAGES.values()}
+NAMES = {kind: name for name, kind in STAGES.items()} | {nn.LayerNorm: "layer_norm"}
 
 HANDED_DOWN = {"sample_rate": "the pipeline", "n_fft": "the stft before it"}
 """Arguments that a stage may not set itself, and who owns them. An stft's own n_fft has a default, so it is its own."""
 
-IMPLIED: dict[type[nn.Module], dict[str, Any]] = {nn.GLU: {"dim": -1}}
+IMPLIED: dict[type[nn.Module], dict[str, Any]] = {nn.GLU: {"dim": -1}, nn.PReLU: {"num_parameters": 1}}
 """Arguments that the layout fixes."""
 
 PARTS: dict[type[nn.Module], tuple[str, str | None]] = {
@@ -56,8 +61,8 @@ PARTS: dict[type[nn.Module], tuple[str, str | None]] = {
 }
 """Key of a composition's inner stages, and its one other key. Branches are lists of stages in a list."""
 
-UNSTORED = {"inplace", "device", "dtype"}
-"""Arguments of torch's modules that change no number."""
+UNSTORED = {"inplace", "device", "dtype", "args", "kwargs", "min_value", "max_value"}
+"""Arguments of torch's modules that are refused here, change no number, or are old names of others."""
 
 
 def build_stages(tables: Any, context: Mapping[str, Any], where: str) -> list[nn.Module]:
@@ -95,7 +100,7 @@ def _build(table: Mapping[str, Any], context: Mapping[str, Any], where: str) -> 
     if name is None:
         raise ValueError(f"a stage in {where} has no key 'stage'; name one of {', '.join(STAGES)}.")
     check_known([name], STAGES, "stage", where)
-    settings = {key: _from_toml(value) for key, value in table.items() if key not in ("stage", "name")}
+    settings = {key: _from_toml(value) for key, value in table.items() if key != "stage"}
     place = f"stage {name!r} of {where}"
     try:
         if STAGES[name] in PARTS:
@@ -148,6 +153,8 @@ def describe_stage(layer: nn.Module) -> Table:
         raise TypeError(
             f"{kind.__name__} has no stage name, so it cannot be written as TOML; the stages are {', '.join(STAGES)}."
         )
+    if isinstance(layer, nn.LayerNorm):
+        return _describe_torch_layer_norm(layer)
     table: Table = {"stage": NAMES[kind]}
     if isinstance(layer, Parallel):
         return table | {"join": layer.join, "branches": [_describe_chain(branch) for _, branch in named_parts(layer)]}
@@ -161,6 +168,13 @@ def describe_stage(layer: nn.Module) -> Table:
             value = getattr(layer, key)
             table[key] = _to_toml(value is not None if key == "bias" else value)
     return table
+
+
+def _describe_torch_layer_norm(layer: nn.LayerNorm) -> Table:
+    """Ours has the same numbers and the same names of weights."""
+    if layer.weight is None or layer.bias is None:
+        raise TypeError("a LayerNorm without weight or bias has no stage name, so it cannot be written as TOML.")
+    return {"stage": "layer_norm", "channels": layer.normalized_shape[0], "eps": layer.eps}
 
 
 def _describe_chain(layer: nn.Module) -> list[Table]:
@@ -182,8 +196,8 @@ def _inherited(parameters: Mapping[str, inspect.Parameter]) -> set[str]:
 
 
 def _from_toml(value: Any) -> Any:
-    if isinstance(value, list) and not any(isinstance(item, dict | list) for item in value):
-        return tuple(value)
+    if isinstance(value, list):
+        return tuple(map(_from_toml, value))
     return None if value == "none" else value
 
 
@@ -198,7 +212,7 @@ def check_known(names: Iterable[str], accepted: Iterable[str], what: str, where:
     Traceback (most recent call last):
     ValueError: unknown stage 'confromer' in my.toml; did you mean 'conformer'? Accepted: log, conformer.
     """
-    accepted = list(accepted)
+    accepted = list(map(str, accepted))
     for name in names:
         if name not in accepted:
             near = difflib.get_close_matches(str(name), accepted, n=1, cutoff=0.5)

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from speechconv.layer import geometry_of, plan_layer, run_step
+from speechconv.layer import check_layer, geometry_of, placement, plan_layer, run_step, takes
+from speechconv.layout import axes
 from speechconv.plan import Clock, Edge, Memory, State
 
 OPEN = 1 << 30
@@ -65,12 +66,15 @@ class Streamer:
     """
 
     def __init__(self, layer: nn.Module, *, channels: int | None = None, dtype: torch.dtype | None = None) -> None:
-        takes = getattr(layer, "in_channels", None)
-        channels = takes if channels is None else channels
+        check_layer(layer)
+        channels = takes(layer) if channels is None else channels
         if channels is None:
             raise ValueError(f"{type(layer).__name__} takes any number of channels; pass channels=...")
         self.layer, self.channels = layer, channels
-        self.dtype, self.device = placement(layer, dtype)
+        own = placement(layer)
+        if own and dtype not in (None, own[0]):
+            raise ValueError(f"the layer holds {own[0]}, a stream of it cannot have dtype={dtype}.")
+        self.dtype, self.device = own or (dtype or torch.get_default_dtype(), torch.device("cpu"))
         self.geometry = geometry_of(layer)
         self.mirror = self.geometry.mirror
         g = self.geometry.on_mirrored()
@@ -107,6 +111,9 @@ class Streamer:
             first, valid: (batch,) int64; y[row, first : first + valid] are the row's new frames.
             state: the new state.
         """
+        if x.shape[:1] != state.age.shape or x.shape[2:] != axes(0, self.channels)[1:]:
+            expected = (len(state.age), "m * block", *axes(0, self.channels)[1:])
+            raise ValueError(f"expected an input of shape {expected}, got {tuple(x.shape)}.")
         count = x.shape[1]
         if count % self.block or not count:
             raise ValueError(f"x has {count} samples; a step takes a positive multiple of the block (={self.block}).")
@@ -142,14 +149,6 @@ class Streamer:
             torch.where(chosen, 0, state.age),
             torch.where(chosen, OPEN, state.remain),
         )
-
-
-def placement(layer: nn.Module, dtype: torch.dtype | None = None) -> tuple[torch.dtype, torch.device]:
-    """dtype and device of the first floating parameter or buffer; without one `dtype`, else float32, on the CPU."""
-    for tensor in (*layer.parameters(), *layer.buffers()):
-        if tensor.is_floating_point():
-            return tensor.dtype, tensor.device
-    return dtype or torch.get_default_dtype(), torch.device("cpu")
 
 
 def _choose(rows: Tensor, new: Tensor, old: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ gradient is asked for: backpropagation needs the intermediate results anyway.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import takewhile
+from itertools import pairwise, takewhile
 
 import torch
 from torch import Tensor, nn
@@ -62,11 +62,12 @@ def _run(head: Layer, followers: Sequence[nn.Module], padded: Tensor, frames: in
 
 
 def _tiles(g: Geometry, batch: int, frames: int, tile: int) -> Iterator[tuple[slice, slice, slice]]:
-    """Rows and frames of each tile, and the samples that it is made of."""
+    """Rows and frames of each tile, and the samples that it is made of; tiles are as even as can be."""
     rows = max(1, tile // frames)
+    count = max(1, round(frames / tile))
+    bounds = [frames * number // count for number in range(count + 1)]
     for row in range(0, batch, rows):
-        for first in range(0, frames, tile):
-            end = min(first + tile, frames)
+        for first, end in pairwise(bounds):
             samples = slice(first * g.stride, (end - 1) * g.stride + g.receptive_field)
             yield slice(row, row + rows), slice(first, end), samples
 

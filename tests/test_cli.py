@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 import speechconv as sc
+import speechconv.extraction
 from speechconv.cli import main
 from speechconv.extraction import extract
 from tests.sounds import noise, s16, wav_bytes
@@ -91,11 +93,19 @@ def test_every_command_explains_itself_with_an_example(command: str, capsys: pyt
     [
         (["extract", "gone.wav", "-o", "out"], "speechconv extract: nothing to extract: gone.wav: no such file"),
         (["extract", "{sound}", "-o", "{sound}"], "speechconv extract: {sound} is a file; expected a folder"),
-        (["extract", "{sound}", "-o", "out", "--jobs", "0"], "speechconv extract: jobs (=0) must be >= 1."),
+        (["extract", "{sound}", "-o", "out", "--jobs", "0"], "speechconv extract: jobs (=0) must be an integer >= 1."),
         (["extract", "{sound}", "-o", "out", "--set", "mel.mels=3"], "speechconv extract: "),
         (["extract", "{sound}", "-o", "out", "--set", "mel"], "speechconv extract: argument --set: expected KEY=VALUE"),
+        (
+            ["extract", "{sound}", "-o", "out", "--set", "stft.center=False"],
+            "speechconv extract: argument --set: stft.center=False is Python's word; expected TOML's true or false, "
+            'or "none"',
+        ),
+        (["stream", "--set", "stft.center= True"], "speechconv stream: argument --set: stft.center= True is Python's"),
+        (["describe", "logmel", "--set", "a=None"], "speechconv describe: argument --set: a=None is Python's"),
         (["extract", "{sound}", "-o", "out", "--channel", "left"], "speechconv extract: argument --channel: expected"),
-        (["extract", "{sound}", "-o", "out", "--pipeline", "x.toml"], "speechconv extract: "),
+        (["extract", "{sound}", "-o", "out", "--pipeline", "x.toml"], "speechconv extract: no pipeline file at x.toml"),
+        (["describe", "nosuch.toml"], "speechconv describe: no pipeline file at nosuch.toml"),
         (["stream", "--raw", "s16le"], "speechconv stream: --raw and --rate go together"),
         (["stream", "--channels", "2"], "speechconv stream: --channels describes raw samples"),
         (["stream", "--raw", "s12le", "--rate", "1"], "speechconv stream: argument --raw: invalid choice: 's12le'"),
@@ -243,6 +253,62 @@ def test_the_first_frame_comes_out_before_the_sound_ends() -> None:
     expected = [session.push(heard), session.close()]
     found = rows(first + second + rest)
     np.testing.assert_allclose(found, np.concatenate(expected), rtol=0, atol=1e-5 * np.abs(found).max())
+
+
+def shell(command: str, folder: Path) -> subprocess.CompletedProcess[bytes]:
+    """`speechconv COMMAND`, where COMMAND may redirect; its own exit status, not that of what it is piped into."""
+    line = f"set -o pipefail; {sys.executable} -m speechconv {command}"
+    return subprocess.run([shutil.which("bash") or "bash", "-c", line], cwd=folder, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("stream <&-", "speechconv stream: expected sound on stdin, which is closed; pipe it in: cat x.wav |"),
+        ("stream <x.wav >&-", "speechconv stream: stdout is closed"),
+        ("presets >&-", "speechconv presets: stdout is closed"),
+        ("describe logmel >&-", "speechconv describe: stdout is closed"),
+    ],
+)
+def test_a_closed_stdin_or_stdout_is_one_line_and_status_2(command: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "x.wav").write_bytes(wav_bytes(s16(noise(16000))))
+    run = shell(command, tmp_path)
+    assert (run.returncode, run.stdout) == (2, b"")
+    assert run.stderr.decode().startswith(words)
+    assert run.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("silence", ["2>&-", "2> >(exit)"])
+def test_nobody_who_hears_the_talk_changes_neither_results_nor_status(silence: str, tmp_path: Path) -> None:
+    (tmp_path / "x.wav").write_bytes(wav_bytes(s16(noise(16000))))
+    run = shell(f"stream < x.wav {silence}", tmp_path)
+    assert (run.returncode, len(run.stdout)) == (0, 101 * 80 * 4)
+    assert shell(f"extract x.wav -o out {silence}", tmp_path).returncode == 0
+    assert shell(f"extract x.wav -o out {silence}", tmp_path).returncode == 2
+    assert shell(f"extract x.wav gone.wav -o out --overwrite --jobs 2 {silence}", tmp_path).returncode == 3
+
+
+def test_no_file_takes_the_number_of_a_closed_stderr(tmp_path: Path) -> None:
+    code = "import os, speechconv.cli; speechconv.cli.main(['presets']); print(os.open(os.devnull, os.O_RDONLY) > 2)"
+    run = subprocess.run(f'{sys.executable} -c "{code}" <&- 2>&-', shell=True, capture_output=True, text=True)
+    assert run.stdout.splitlines()[-1] == "True"
+
+
+def test_a_broken_pipe_inside_the_library_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(speechconv.extraction, "extract", fail)
+    assert main(["extract", "x.wav", "-o", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == "speechconv extract: [Errno 32] Broken pipe\n"
+
+
+@pytest.mark.parametrize("command", ["presets", "describe logmel"])
+def test_a_reader_that_is_gone_is_a_quiet_success(command: str, tmp_path: Path) -> None:
+    run = shell(f"{command} > >(exit)", tmp_path)
+    assert (run.returncode, run.stdout, run.stderr) == (0, b"", b"")
 
 
 def test_a_reader_that_goes_away_ends_the_stream_quietly(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ def test_sequential_takes_torch_modules_as_they_are() -> None:
         (nn.Conv1d(3, 3, 3), TypeError, "got Conv1d. Subclass speechconv.Layer"),
         (nn.BatchNorm1d(3), TypeError, "got BatchNorm1d"),
         (nn.LayerNorm([7, 3]), ValueError, r"normalized_shape \(=\(7, 3\)\) must be the channels alone"),
+        (nn.ReLU(inplace=True), ValueError, r"ReLU\(inplace=True\) would overwrite what a skip or another branch"),
         (nn.GLU(dim=1), ValueError, r"GLU's dim \(=1\) must be -1"),
         (nn.PReLU(3), ValueError, r"PReLU's num_parameters \(=3\) must be 1"),
     ],
@@ -112,3 +113,32 @@ def test_a_too_short_input_gives_no_frames() -> None:
     for frames in (0, 1, 9, 10, 19):
         assert net(torch.zeros(2, frames, 1)).shape == (2, 0, 6)
     assert net(torch.zeros(2, 20, 1)).shape == (2, 1, 6)
+
+
+@pytest.mark.parametrize(
+    ("net", "channels", "takes"),
+    [
+        (sc.Sequential(nn.GLU(), sc.Conv1d(4, 4, 3)), 8, None),
+        (sc.Sequential(nn.LayerNorm(8), nn.GLU(), sc.Conv1d(4, 4, 3)), 8, 8),
+        (sc.Sequential(nn.ReLU(), sc.Conv1d(4, 4, 3)), 4, 4),
+        (sc.Sequential(sc.Parallel(nn.ReLU(), nn.Identity(), join="cat"), nn.Linear(8, 4)), 4, None),
+        (sc.Residual(sc.Sequential(sc.Parallel(nn.ReLU(), nn.Tanh(), join="cat"), nn.Linear(8, 4))), 4, None),
+    ],
+)
+def test_a_chain_takes_what_its_first_layers_take(net: sc.Layer, channels: int, takes: int | None) -> None:
+    assert net.in_channels == takes
+    assert net(torch.zeros(1, 9, channels)).shape[2] == 4
+    assert sc.check_streaming(net, channels=channels).worst <= 1e-12
+
+
+def test_an_input_of_another_floating_type_is_refused_with_the_remedy() -> None:
+    """soundfile reads float64; torch's own words for it name no remedy."""
+    pipe = sc.Pipeline.from_preset("logmel")
+    with pytest.raises(TypeError, match=r"Pipeline holds torch.float32, got an input of torch.float64; .*x.float\(\)"):
+        pipe(torch.zeros(1, 900, dtype=torch.float64))
+
+
+def test_an_empty_batch_gives_an_empty_batch() -> None:
+    assert sc.Pipeline.from_preset("logmel")(torch.zeros(0, 1600)).shape == (0, 11, 80)
+    assert sc.ConvSTFT(16, pad_mode="reflect")(torch.zeros(0, 320)).dtype == torch.complex64
+    assert sc.Conv1d(2, 3, 3)(torch.zeros(0, 9, 2)).shape == (0, 7, 3)

@@ -59,9 +59,9 @@ def test_causal_padding_never_looks_ahead() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0, 4, 3), r"in_channels \(=0\) must be >= 1"),
-        ((4, 0, 3), r"out_channels \(=0\) must be >= 1"),
-        ((4, 4, 0), r"kernel_size \(=0\) must be >= 1"),
+        ((0, 4, 3), r"in_channels \(=0\) must be an integer >= 1"),
+        ((4, 0, 3), r"out_channels \(=0\) must be an integer >= 1"),
+        ((4, 4, 0), r"kernel_size \(=0\) must be an integer >= 1"),
     ],
 )
 def test_sizes_below_one_are_refused(arguments: tuple[int, int, int], message: str) -> None:

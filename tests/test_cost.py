@@ -93,3 +93,8 @@ def test_what_has_no_shapes_is_refused() -> None:
         sc.describe(sc.Log(), 100)
     with pytest.raises(ValueError, match=r"^num_samples \(=-1\) must be >= 0\.$"):
         sc.describe(net(), -1)
+
+
+def test_modules_of_torch_are_refused() -> None:
+    with pytest.raises(TypeError, match="expected a speechconv layer or pipeline, got ReLU"):
+        sc.describe(torch.nn.ReLU())  # pyright: ignore[reportArgumentType]

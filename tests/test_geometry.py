@@ -123,6 +123,8 @@ def test_reflect_padding_stands_at_the_raw_input() -> None:
         ({"stride": 0}, r"stride \(=0\)"),
         ({"pad_left": -1}, r"pad_left \(=-1\) must be an integer >= 0"),
         ({"receptive_field": 1.5}, r"receptive_field \(=1.5\)"),
+        ({"receptive_field": 1, "pad_left": 1}, "must each be below the receptive field"),
+        ({"stride": True}, r"stride \(=True\)"),
         ({"receptive_field": 3, "pad_left": 3}, r"pads \(=3, 0\) must each be below the receptive field \(=3\)"),
         ({"receptive_field": 3, "pad_left": 2, "pad_right": 2}, "together not above it"),
     ],
@@ -144,7 +146,7 @@ def test_same_padding_is_torchs(span: int) -> None:
     assert resolve_padding("same", span) == (left, span - 1 - left)
 
 
-@pytest.mark.parametrize("padding", ["full", (1,), (1, 2, 3), (-1, 0), (2, 3), (1.0, 0)])
+@pytest.mark.parametrize("padding", ["full", (1,), (1, 2, 3), (-1, 0), (2, 3), (1.0, 0), 1])
 def test_impossible_paddings_are_refused(padding: object) -> None:
     with pytest.raises(ValueError, match=r"padding \(="):
         resolve_padding(padding, 5)  # pyright: ignore[reportArgumentType]

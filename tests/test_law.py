@@ -90,8 +90,9 @@ def test_every_frame_is_emitted_with_the_sample_that_completes_it(net: sc.Sequen
         assert session.num_frames == sum(at <= count for at in due)
 
 
-@given(st.data(), stack(EXACT))
+@given(st.data(), st.one_of(stack(EXACT), spectral_stack(EXACT)))
 def test_emitted_frames_do_not_depend_on_anything_later(data: st.DataObject, net: sc.Sequential) -> None:
+    """Everything later is NaN, offline and in the very chunk that completes the frame."""
     g = net.geometry
     assume(g.receptive_field <= SHORT)
     frame = data.draw(st.integers(0, 5))
@@ -99,6 +100,9 @@ def test_emitted_frames_do_not_depend_on_anything_later(data: st.DataObject, net
     x[g.emitted_at(frame) :] = torch.nan
     with torch.no_grad():
         assert net(x[None])[0, : frame + 1].isfinite().all()
+    live = sc.Session(net).push(x)
+    assert len(live) > frame
+    assert live[: frame + 1].isfinite().all()
 
 
 @given(st.one_of(stack(EXACT), spectral_stack(EXACT)))
@@ -122,6 +126,24 @@ def test_the_declared_receptive_field_is_that_of_the_jacobian(net: sc.Sequential
     x = signal(net, last + g.receptive_field + 1, exact=True).abs().add(1).requires_grad_()
     (gradient,) = torch.autograd.grad(net(x[None])[0, frame].sum(), x)
     touched = gradient.sum(1).nonzero().flatten()
+    assert (int(touched[0]), int(touched[-1])) == (first, last)
+
+
+@pytest.mark.parametrize("n_fft", [7, 16])
+@pytest.mark.parametrize("behind", [False, True])
+def test_the_receptive_field_of_an_stft_is_that_of_the_jacobian(n_fft: int, behind: bool) -> None:
+    """A rectangular window: the usual ones are 0 at their first sample."""
+    stft = sc.ConvSTFT(n_fft, hop_length=5, window="boxcar", output="power")
+    convs = [sc.Conv1d(stft.out_channels or 0, 2, 4, stride=2, dilation=3, padding=(4, 1))] if behind else []
+    net = sc.Sequential(stft, *convs)
+    fill(net, exact=True, seed=0)
+    for parameter in net.parameters():
+        parameter.data.abs_()
+    frame = 3
+    first, last = net.geometry.span(frame)
+    x = torch.randn(last + 40, requires_grad=True)
+    (gradient,) = torch.autograd.grad(net(x[None])[0, frame].sum(), x)
+    touched = gradient.nonzero().flatten()
     assert (int(touched[0]), int(touched[-1])) == (first, last)
 
 

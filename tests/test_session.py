@@ -60,7 +60,7 @@ def test_a_second_close_gives_no_frames_and_push_after_close_is_refused() -> Non
     assert len(session.close())
     assert session.close().shape == (0, 4)
     assert session.closed
-    with pytest.raises(ValueError, match=r"this stream is closed; reset\(\) it, or open another one"):
+    with pytest.raises(ValueError, match="this stream is closed; reset the session, or open another stream"):
         session.push(torch.zeros(1, 1))
 
 
@@ -152,6 +152,28 @@ def test_frame_layers_take_frames_of_their_channels_only() -> None:
 
 def test_sessions_keep_no_graph() -> None:
     assert not sc.Session(NET).push(signal(NET, 60, exact=True)).requires_grad
+
+
+def test_a_reflecting_session_keeps_no_graph_of_what_is_pushed() -> None:
+    session = sc.Session(sc.ConvSTFT(8, hop_length=4, pad_mode="reflect", output="power"))
+    for _ in range(3):
+        session.push(torch.zeros(5, requires_grad=True))
+    assert not session._inlet._ends.requires_grad
+
+
+def test_reversed_arrays_enter_as_they_are() -> None:
+    session = sc.Session(NET)
+    x = np.arange(30.0)[:, None]
+    assert torch.equal(stream(session, torch.from_numpy(x[::-1].copy()), [30]), _pushed(sc.Session(NET), x[::-1]))
+
+
+def _pushed(session: sc.Session, x: np.ndarray) -> Tensor:
+    return torch.cat((session.push(x), session.close()))
+
+
+def test_a_snapshot_of_another_session_is_refused() -> None:
+    with pytest.raises(ValueError, match="this snapshot is of another session"):
+        sc.Session(NET).restore(sc.Session(NET).snapshot())
 
 
 def test_max_blocks_must_be_positive() -> None:

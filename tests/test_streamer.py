@@ -214,3 +214,29 @@ def test_a_random_order_of_rows_equals_offline() -> None:
     with torch.no_grad():
         for row, s in enumerate(signals):
             assert torch.equal(torch.cat(got[row]), net(s[None])[0])
+
+
+@pytest.mark.parametrize(("module", "kind"), [(nn.Softmax(1), TypeError), (nn.Conv1d(4, 4, 3), TypeError)])
+def test_what_no_composition_takes_does_not_stream_either(module: nn.Module, kind: type[Exception]) -> None:
+    with pytest.raises(kind, match="expected a speechconv layer, or torch's Linear"):
+        sc.Session(module, channels=4)
+
+
+def test_torchs_own_layers_tell_their_channels() -> None:
+    assert sc.Session(nn.Linear(4, 2)).push(torch.ones(3, 4)).shape == (3, 2)
+    assert sc.check_streaming(nn.ReLU(), channels=2).worst == 0
+
+
+def test_inputs_of_another_batch_or_layout_are_refused() -> None:
+    core = sc.Streamer(strided_stack())
+    with pytest.raises(ValueError, match=r"expected an input of shape \(3, 'm \* block', 1\), got \(1, 6, 1\)"):
+        core.step(torch.zeros(1, 6, 1).double(), core.init(3))
+    with pytest.raises(ValueError, match=r"got \(1, 6\)"):
+        core.step(torch.zeros(1, 6).double(), core.init(1))
+
+
+def test_a_stream_has_the_type_of_its_layer() -> None:
+    with pytest.raises(
+        ValueError, match=r"the layer holds torch.float64, a stream of it cannot have dtype=torch.float32"
+    ):
+        sc.Streamer(strided_stack(), dtype=torch.float32)

@@ -104,8 +104,8 @@ def test_followers_get_each_tile_while_it_is_fresh() -> None:
     head, follower = Windows(tile=5), Doubled()
     y = sc.Sequential(head, follower)(noise(1, 36).float())
     assert y.shape == (1, 12, 1)
-    assert head.seen == [(1, 16), (1, 16), (1, 7)]  # 5 + 5 + 2 frames: 3 (n - 1) + 4 samples
-    assert follower.seen == [(1, 5, 1), (1, 5, 1), (1, 2, 1)]
+    assert head.seen == [(1, 19), (1, 19)]  # 6 + 6 frames: 3 (n - 1) + 4 samples
+    assert follower.seen == [(1, 6, 1), (1, 6, 1)]
 
 
 @torch.no_grad()

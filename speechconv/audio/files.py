@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from speechconv.audio.error import AudioError
 from speechconv.audio.pipe import PcmReader, open_wav, truncated
-from speechconv.audio.riff import Incoming, WavHeader, read_header
+from speechconv.audio.riff import ONE_BY_ONE, Incoming, WavHeader, read_header
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +47,7 @@ class AudioFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._descriptor = _open(path)
         try:
-            self._source = self._decoder(os.fspath(path))
+            self._source = self._decoder()
         except BaseException:
             os.close(self._descriptor)
             raise
@@ -74,13 +74,13 @@ class AudioFile:
         """
         return self._source.blocks()
 
-    def _decoder(self, path: str) -> SndfileReader | PcmReader:
+    def _decoder(self) -> SndfileReader | PcmReader:
         header = self._wav_header()
         if header is not None and header.data_bytes is None:
             return open_wav(self._descriptor)
         if header is not None:
             _check_complete(header, os.fstat(self._descriptor).st_size)
-        return SndfileReader(path)
+        return SndfileReader(self._descriptor)
 
     def _wav_header(self) -> WavHeader | None:
         """The header of a WAV file; libsndfile does not tell whether the samples it declares are there."""
@@ -93,10 +93,14 @@ class AudioFile:
 
 
 class SndfileReader:
-    """A sound file through libsndfile, forwards only."""
+    """A sound file through libsndfile, forwards only.
 
-    def __init__(self, path: str) -> None:
-        self._file = _open_sndfile(path)
+    Args:
+        descriptor: of the file at its first byte; not its path, which need not be UTF-8. It stays open.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._file = _open_sndfile(descriptor)
         self.sample_rate: int = self._file.samplerate
         self.channels: int = self._file.channels
 
@@ -129,7 +133,7 @@ class SndfileReader:
             ) from error
 
 
-def _open_sndfile(path: str) -> soundfile.SoundFile:
+def _open_sndfile(descriptor: int) -> soundfile.SoundFile:
     import soundfile
 
     class Forwards(soundfile.SoundFile):
@@ -139,7 +143,7 @@ def _open_sndfile(path: str) -> soundfile.SoundFile:
             return False
 
     try:
-        return Forwards(path)
+        return Forwards(descriptor, closefd=False)
     except soundfile.LibsndfileError as error:
         raise AudioError(
             f"is not a sound file that can be read (wav, flac, ogg, mp3): {error.error_string}",
@@ -163,7 +167,12 @@ def _open(path: str | os.PathLike[str]) -> int:
 
 
 def _check_complete(header: WavHeader, file_bytes: int) -> None:
-    present = file_bytes - header.start
-    if header.data_bytes is not None and present < header.data_bytes:
-        declared = header.data_bytes // header.frame_bytes
-        raise truncated(declared, present // header.frame_bytes, header.sample_rate)
+    present, declared = file_bytes - header.start, header.data_bytes
+    if declared is None or present >= declared:
+        return
+    if header.codec in ONE_BY_ONE:
+        raise truncated(declared // header.frame_bytes, present // header.frame_bytes, header.sample_rate)
+    raise AudioError(
+        f"is truncated or damaged: it declares {declared} bytes of sound, of which {present} are there.",
+        stage="decode",
+    )

@@ -24,6 +24,8 @@ CODECS = {
     0x0031: "GSM 6.10",
     0x0055: "MP3",
 }
+ONE_BY_ONE = (PCM, IEEE_FLOAT, 0x0006, 0x0007)
+"""Codecs that store each sample by itself; `frame_bytes` of the others counts a block of many samples."""
 PLACEHOLDERS = ((0x7FFF0000, 0x80000000), (0xFFFF0000, 0xFFFFFFFF))
 """Sizes that mean "unknown": sox writes 0x7FFFF000, arecord 0x7FFFFFFF or one more, ffmpeg 0xFFFFFFFF."""
 LARGEST_FMT = 1 << 16
@@ -73,7 +75,7 @@ class WavHeader(NamedTuple):
         codec: 1 for integers, 3 for floats, else another codec.
         channels: of each frame of samples.
         sample_rate: Hz.
-        frame_bytes: bytes of one sample of every channel.
+        frame_bytes: bytes of one sample of every channel; of one block where the codec is not in `ONE_BY_ONE`.
         start: bytes before the first sample.
         data_bytes: bytes of samples; None where the writer did not know.
     """

@@ -124,7 +124,7 @@ class Waveform:
 
 def check_channel(channel: Channel) -> None:
     """ValueError unless `channel` is "mix" or an integer >= 0."""
-    if channel != "mix" and not (isinstance(channel, int) and channel >= 0):
+    if channel != "mix" and (not isinstance(channel, int) or isinstance(channel, bool) or channel < 0):
         raise ValueError(f"channel (={channel!r}) must be 'mix' or a number, counted from 0.")
 
 

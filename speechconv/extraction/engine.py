@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from speechconv.audio.waveform import Channel, Resample
+from speechconv.checks import check_count
 from speechconv.extraction.feature_file import remove_temporaries
 from speechconv.extraction.inputs import Input, find_inputs
 from speechconv.extraction.ledger import Ledger
@@ -84,14 +85,12 @@ def extract(
         "inputs": named,
         "pipeline": "a pipeline" if isinstance(pipeline, Pipeline) else os.fspath(pipeline),
         "overrides": dict(overrides or {}),
-        "jobs": jobs,
+        "jobs": check_count("jobs", jobs),
         "channel": channel,
         "resample": resample,
         "overwrite": overwrite,
         "random_weights": random_weights,
     }
-    if jobs < 1:
-        raise ValueError(f"jobs (={jobs}) must be >= 1.")
     recipe = Recipe(Path(out), pipeline, dict(overrides or {}), channel, resample, random_weights)
     items = find_inputs(named)
     _check_unused(recipe.out, overwrite)

@@ -12,7 +12,7 @@ import glob
 import os
 import posixpath
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
@@ -27,11 +27,14 @@ class Input:
         id: its name in the manifest and, with ".npy" behind it, its place under the output folder; with "/".
         audio: its path as found.
         problem: why it cannot be extracted, known before opening it.
+        stage, error: where and as what class of error the problem showed, as in errors.jsonl.
     """
 
     id: str
     audio: str
     problem: str | None = None
+    stage: str = "input"
+    error: str = "ValueError"
 
 
 def find_inputs(named: Sequence[str | os.PathLike[str]]) -> list[Input]:
@@ -58,11 +61,29 @@ def _find(name: str) -> Iterator[Input]:
 
 
 def _from_folder(folder: str) -> Iterator[Input]:
-    paths = sorted(_walk(folder), key=lambda path: _relative(path, folder))
-    if not paths:
-        yield Input(_stem(os.path.basename(os.path.abspath(folder))), folder, f"the folder holds no {_KINDS} file.")
-    for path in paths:
-        yield Input(_stem(_relative(path, folder)), path)
+    """Its sounds, and below it the folders that cannot be looked into."""
+    closed: list[OSError] = []
+    found = [Input(_stem(_relative(path, folder)), path) for path in _walk(folder, closed.append)]
+    found += [_closed_folder(error, folder) for error in closed]
+    if not found:
+        yield Input(_stem(_own_name(folder)), folder, f"the folder holds no {_KINDS} file.")
+    yield from sorted(found, key=lambda item: _relative(item.audio, folder))
+
+
+def _closed_folder(error: OSError, folder: str) -> Input:
+    place = os.fspath(error.filename)
+    below = _relative(place, folder)
+    return Input(
+        _own_name(folder) if below == os.curdir else below,
+        place,
+        f"the folder cannot be opened: {error.strerror}.",
+        "open",
+        type(error).__name__,
+    )
+
+
+def _own_name(folder: str) -> str:
+    return os.path.basename(os.path.abspath(folder))
 
 
 def _from_glob(pattern: str) -> Iterator[Input]:
@@ -81,10 +102,10 @@ def _from_glob(pattern: str) -> Iterator[Input]:
 _KINDS = "wav, flac, ogg or mp3"
 
 
-def _walk(folder: str) -> Iterator[str]:
+def _walk(folder: str, onerror: Callable[[OSError], None]) -> Iterator[str]:
     """Audio files below `folder`; links to folders are followed, each folder once, and hidden names are left out."""
     seen: set[str] = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=onerror):
         seen.add(os.path.realpath(place))
         folders[:] = sorted(
             name

@@ -29,11 +29,11 @@ class Ledger:
         self._reports = reports
         self._next = 0
         self._waiting: dict[int, Line] = {
-            index: ErrorLine(item.id, item.audio, "input", "ValueError", item.problem)
+            index: ErrorLine(item.id, item.audio, item.stage, item.error, item.problem)
             for index, item in enumerate(items)
             if item.problem is not None
         }
-        hidden = not (progress and sys.stderr.isatty())
+        hidden = not (progress and sys.stderr is not None and sys.stderr.isatty())
         self._bar = tqdm(total=len(items), unit=" files", file=sys.stderr, disable=hidden)
 
     def take(self, index: int, line: Line) -> None:

@@ -39,10 +39,10 @@ def build_pipeline(
 
 def _open(source: str | os.PathLike[str], overrides: Mapping[str, Any], seed: int | None) -> Pipeline:
     if seed is None:
-        return open_pipeline(source, **overrides)
+        return open_pipeline(source, overrides)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return open_pipeline(source, **overrides)
+        return open_pipeline(source, overrides)
 
 
 @contextlib.contextmanager

@@ -3,8 +3,8 @@
     parent -> worker    an Input
     worker -> parent    None: ready for the first one;  a Line: done, ready for the next;  an OSError: the disk is full
 
-A worker whose pipe ends has died: its input becomes an error line and another worker takes its place. A worker whose
-parent has died ends at once.
+A worker whose pipe ends has died: its input becomes an error line and another worker takes its place. One that died
+between two inputs costs none: the next one goes to its successor. A worker whose parent has died ends at once.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Supervisor:
     def _hear(self, connection: Connection, waiting: deque[Task]) -> Iterator[tuple[int, Line]]:
         try:
             message = connection.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # also "got end of file during message"
             yield self._bury(connection)
             if waiting:
                 self._start()
@@ -85,18 +85,19 @@ class Supervisor:
     def _employ(self, connection: Connection, waiting: deque[Task]) -> None:
         """Give the worker its next input, or let it go."""
         if not waiting:
-            process = self._processes.pop(connection)
-            connection.close()
-            process.join()
+            self._let_go(connection)
             return
         task = self._working[connection] = waiting.popleft()
-        connection.send(task.item)
+        try:
+            connection.send(task.item)
+        except (BrokenPipeError, ConnectionResetError):  # it died idle
+            waiting.appendleft(self._working.pop(connection))
+            self._let_go(connection)
+            self._start()
 
     def _bury(self, connection: Connection) -> tuple[int, ErrorLine]:
         """What a dead worker was at becomes an error line."""
-        process = self._processes.pop(connection)
-        connection.close()
-        process.join()
+        process = self._let_go(connection)
         task = self._working.pop(connection, None)
         cause = _cause_of_death(process.exitcode)
         if task is None:
@@ -107,6 +108,13 @@ class Supervisor:
         self._clean_up(process, task)
         message = f"the worker process {cause} while it worked on this input; the others went on."
         return task.index, ErrorLine(task.item.id, task.item.audio, "worker", "ChildProcessError", message)
+
+    def _let_go(self, connection: Connection) -> SpawnProcess:
+        """No more inputs for a worker, which ends by that unless it has ended already."""
+        process = self._processes.pop(connection)
+        connection.close()
+        process.join()
+        return process
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")

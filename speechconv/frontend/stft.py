@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from speechconv.checks import check_choice, check_count, check_flag
 from speechconv.exact import ExactConstants
 from speechconv.geometry import Geometry
 from speechconv.layout import WAVEFORM
@@ -85,8 +86,9 @@ class ConvSTFT(ExactConstants):
         output: Output = "complex",
     ) -> None:
         super().__init__()
-        check_count("n_fft", n_fft)
-        check_count("hop_length", hop_length)
+        n_fft, hop_length = check_count("n_fft", n_fft), check_count("hop_length", hop_length)
+        win_length = None if win_length is None else check_count("win_length", win_length)
+        check_flag("center", center)
         check_choice("pad_mode", pad_mode, get_args(PadMode))
         check_choice("learn", learn, (None, *get_args(Learn)))
         check_choice("output", output, get_args(Output))
@@ -141,7 +143,11 @@ class ConvSTFT(ExactConstants):
 
     def valid(self, x: Tensor) -> Tensor:
         frames = _wide(x).unfold(1, self.n_fft, self.hop_length)
-        if self.learn in (None, "window"):
+        if not len(x):  # the FFT takes no empty batch
+            spectrum = frames.new_zeros(
+                *frames.shape[:2], self.num_bins, dtype=torch.promote_types(frames.dtype, torch.cfloat)
+            )
+        elif self.learn in (None, "window"):
             spectrum = torch.fft.rfft(frames * self._window())
         else:
             spectrum = torch.complex(*F.linear(frames, self.kernel).chunk(2, 2))
@@ -202,8 +208,8 @@ def centred_window(window: Window, win_length: int, n_fft: int) -> Tensor:
     Raises:
         ValueError: a window that scipy does not know, or a win_length outside 1 ... n_fft.
     """
-    if not isinstance(win_length, int) or not 1 <= win_length <= n_fft:
-        raise ValueError(f"win_length (={win_length!r}) must be an integer in 1 ... n_fft (={n_fft}).")
+    if win_length > n_fft:
+        raise ValueError(f"win_length (={win_length}) must not be above n_fft (={n_fft}).")
     cosines = COSINE_WINDOWS.get(window) if isinstance(window, str) and win_length > 1 else None
     values = _cosine_window(cosines, win_length) if cosines else _scipy_window(window, win_length)
     left = (n_fft - win_length) // 2
@@ -242,13 +248,3 @@ def _rotate(filters: Tensor, bins: Tensor) -> Tensor:
 def _wide(x: Tensor) -> Tensor:
     """`x` in float32 at least: half types have no FFT."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
-def check_count(name: str, value: int) -> None:
-    if not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} (={value!r}) must be an integer >= 1.")
-
-
-def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} (={value!r}) must be one of {', '.join(map(repr, choices))}.")

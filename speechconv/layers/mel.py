@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from speechconv.checks import check_choice, check_count, check_flag
 from speechconv.exact import ExactConstants
 from speechconv.layer import Layer
 
@@ -62,6 +63,7 @@ class Mel(ExactConstants):
         learn: bool = False,
     ) -> None:
         super().__init__()
+        check_flag("learn", learn)
         bank = mel_filters(
             n_mels, sample_rate=sample_rate, n_fft=n_fft, f_min=f_min, f_max=f_max, scale=scale, norm=norm
         )
@@ -94,7 +96,7 @@ class Log(Layer):
     """Logarithm above a floor: log(max(x, floor)).
 
     Args:
-        floor: smallest value that is told apart, > 0.
+        floor: values below it are raised to it, > 0.
         base: "e", "10", or "db" (10 log10).
 
     Shape:
@@ -112,8 +114,7 @@ class Log(Layer):
         super().__init__()
         if not floor > 0:
             raise ValueError(f"floor (={floor}) must be > 0.")
-        if base not in ("e", "10", "db"):
-            raise ValueError(f"base (={base!r}) must be 'e', '10' or 'db'.")
+        check_choice("base", base, ("e", "10", "db"))
         self.floor, self.base = floor, base
 
     def valid(self, x: Tensor) -> Tensor:
@@ -148,7 +149,10 @@ def mel_filters(
     Warns:
         UserWarning: bands so narrow that no FFT bin falls into them; their output would be 0 always.
     """
-    _check(n_mels, sample_rate, n_fft, scale, norm)
+    for name, value in (("n_mels", n_mels), ("sample_rate", sample_rate), ("n_fft", n_fft)):
+        check_count(name, value)
+    check_choice("scale", scale, get_args(Scale))
+    check_choice("norm", norm, ("slaney", None))
     f_max = sample_rate / 2 if f_max is None else f_max
     if not 0 <= f_min < f_max <= sample_rate / 2:
         raise ValueError(
@@ -202,13 +206,3 @@ SCALES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]]
     "htk": (lambda f: 2595 * torch.log10(1 + f / 700), lambda m: 700 * (10 ** (m / 2595) - 1)),
     "kaldi": (lambda f: 1127 * torch.log(1 + f / 700), lambda m: 700 * (torch.exp(m / 1127) - 1)),
 }
-
-
-def _check(n_mels: int, sample_rate: int, n_fft: int, scale: str, norm: str | None) -> None:
-    for name, value in (("n_mels", n_mels), ("sample_rate", sample_rate), ("n_fft", n_fft)):
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} (={value!r}) must be an integer >= 1.")
-    if scale not in get_args(Scale):
-        raise ValueError(f"scale (={scale!r}) must be 'slaney', 'htk' or 'kaldi'.")
-    if norm not in ("slaney", None):
-        raise ValueError(f"norm (={norm!r}) must be 'slaney' or None.")

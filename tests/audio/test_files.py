@@ -74,6 +74,35 @@ def test_a_wav_in_another_codec_is_left_to_libsndfile(tmp_path: Path) -> None:
     assert sum(map(len, blocks_of(tmp_path / "x.wav"))) == 1000
 
 
+@pytest.mark.parametrize("codec", ["IMA_ADPCM", "MS_ADPCM", "GSM610"])
+def test_a_cut_wav_whose_codec_packs_samples_in_blocks_is_told_in_bytes(tmp_path: Path, codec: str) -> None:
+    path = tmp_path / "x.wav"
+    soundfile.write(path, noise(8000) * 0.1, 8000, subtype=codec)
+    data = path.read_bytes()
+    start = data.index(b"data") + 8
+    size = int.from_bytes(data[start - 4 : start], "little")
+    path.write_bytes(data[: start + 1000])
+    with pytest.raises(AudioError, match=f"truncated or damaged: it declares {size} bytes of .*, of which 1000 are"):
+        AudioFile(path)
+
+
+def test_a_cut_wav_of_a_byte_a_sample_is_told_in_samples(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "x.wav", noise(8000), 8000, subtype="ALAW")
+    data = (tmp_path / "x.wav").read_bytes()
+    (tmp_path / "x.wav").write_bytes(data[: data.index(b"data") + 8 + 4000])
+    with pytest.raises(AudioError, match=r"declares 8000 samples \(1.000 s\), of which 4000 \(0.500 s\)"):
+        AudioFile(tmp_path / "x.wav")
+
+
+@pytest.mark.parametrize("extension", ["wav", "flac", "ogg", "mp3"])
+def test_a_name_that_is_not_utf8_is_opened(tmp_path: Path, extension: str) -> None:
+    soundfile.write(tmp_path / f"x.{extension}", noise(1000), 8000)
+    expected = blocks_of(tmp_path / f"x.{extension}")
+    strange = tmp_path / os.fsdecode(b"b\xff")
+    os.rename(tmp_path / f"x.{extension}", strange)
+    np.testing.assert_array_equal(blocks_of(strange), expected)
+
+
 def test_a_file_without_permission_is_an_error_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.wav"
     soundfile.write(path, noise(10), 8000)

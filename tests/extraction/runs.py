@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tests.sounds import wav_bytes
 
@@ -80,6 +83,18 @@ def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < end, "what the test waits for did not happen"
         time.sleep(0.005)
+
+
+def forbid(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking into `folder` fails as without permission; the superuser may, so a mode would not do."""
+    scandir = os.scandir
+
+    def refuse(place: str) -> Any:
+        if Path(place) == folder:
+            raise PermissionError(errno.EACCES, "Permission denied", place)
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", refuse)
 
 
 def start(*arguments: str | Path, start_new_session: bool = False) -> subprocess.Popen[bytes]:

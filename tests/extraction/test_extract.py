@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 import speechconv as sc
 from speechconv.extraction import Interrupted, engine, extract
 from speechconv.extraction.feature_file import FeatureFile
-from speechconv.extraction.inputs import Input
-from speechconv.extraction.manifest import JsonLines
-from speechconv.extraction.supervisor import Supervisor, _attempt
+from speechconv.extraction.inputs import Input, find_inputs
+from speechconv.extraction.manifest import ErrorLine, JsonLines, ManifestLine
+from speechconv.extraction.supervisor import Supervisor, Task, _attempt
 from speechconv.extraction.worker import Recipe
-from tests.extraction.runs import check_truth, errors, features, manifest, run_json, temporaries
+from tests.extraction.runs import check_truth, errors, features, forbid, manifest, run_json, start, temporaries
 from tests.sounds import noise
 
 RANDOM = """
@@ -186,8 +186,11 @@ def test_what_cannot_run_is_said_before_anything_is_written(tmp_path: Path, audi
     sound, out = audio_samples / "signals" / "tone_16k.wav", tmp_path / "out"
     complex_pipe = sc.Pipeline([sc.ConvSTFT()], sample_rate=16000)
     wrong: list[tuple[dict[str, Any], str]] = [
-        ({"jobs": 0}, r"jobs \(=0\) must be >= 1"),
+        ({"jobs": 0}, r"jobs \(=0\) must be an integer >= 1\."),
+        ({"jobs": True}, r"jobs \(=True\) must be an integer >= 1\."),
+        ({"jobs": "2"}, r"jobs \(='2'\) must be an integer >= 1\."),
         ({"channel": -1}, r"channel \(=-1\) must be"),
+        ({"channel": True}, r"channel \(=True\) must be"),
         ({"resample": "no"}, r"resample \(='no'\) must be"),
         ({"pipeline": "logmell"}, "did you mean 'logmel'"),
         ({"pipeline": tmp_path / "gone.toml"}, "gone.toml"),
@@ -256,6 +259,80 @@ def test_a_worker_that_meets_a_full_disk_stops_the_run() -> None:
         theirs.send(_attempt(full, Input("x", "x.wav")))  # type: ignore[arg-type] - an extractor that fails
         with pytest.raises(OSError, match="No space left"):
             list(Supervisor(Recipe(Path("out")), 1)._hear(ours, deque()))
+
+
+def test_a_worker_that_dies_behind_its_line_costs_no_input(tmp_path: Path, audio_samples: Path) -> None:
+    tasks = [Task(index, item) for index, item in enumerate(find_inputs([audio_samples / "signals"]))]
+    supervisor = Supervisor(Recipe(tmp_path), 1)
+    lines = []
+    for index, line in supervisor.run(tasks):  # hands out a line before its worker gets the next input
+        if not lines:
+            (process,) = supervisor._processes.values()
+            process.kill()
+            process.join()
+        lines.append((index, type(line)))
+    assert lines == [(task.index, ManifestLine) for task in tasks]
+
+
+def test_a_line_that_was_cut_off_is_its_workers_death(tmp_path: Path) -> None:
+    supervisor = Supervisor(Recipe(tmp_path), 1)
+    supervisor._start()
+    ((connection, process),) = supervisor._processes.items()
+    process.kill()
+    process.join()
+    ours, theirs = multiprocessing.Pipe()
+    os.write(theirs.fileno(), b"\0\0\0\x09half")  # 9 bytes are announced
+    theirs.close()
+    supervisor._processes = {ours: process}
+    supervisor._working = {ours: Task(7, Input("x", "x.wav"))}
+    ((index, line),) = supervisor._hear(ours, deque())
+    connection.close()
+    assert isinstance(line, ErrorLine)
+    assert (index, line.stage) == (7, "worker")
+
+
+def test_names_that_are_not_utf8_are_extracted_and_reported(tmp_path: Path) -> None:
+    (tmp_path / "corpus").mkdir()
+    for name in (b"b\xff.wav", b"c\xff.flac"):
+        sound = tmp_path / "corpus" / os.fsdecode(name)
+        plain = sound.with_stem("plain")
+        soundfile.write(plain, noise(1600), 16000)
+        plain.rename(sound)
+    (tmp_path / "corpus" / os.fsdecode(b"bad\xff.wav")).touch()
+    gone = os.fsdecode(b"gone\xff.wav")
+    process = start("extract", tmp_path / "corpus", gone, "--output", tmp_path / "out", "--jobs", "2")
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert stderr.decode().startswith("speechconv extract: 2 files, ")
+    found = manifest(tmp_path / "out")
+    assert [os.fsencode(line["path"]) for line in found] == [b"b\xff.npy", b"c\xff.npy"]
+    assert [(os.fsencode(line["id"]), line["stage"]) for line in errors(tmp_path / "out")] == [
+        (b"bad\xff", "open"),
+        (b"gone\xff", "input"),
+    ]
+    assert os.fsencode(run_json(tmp_path / "out")["options"]["inputs"][1]) == b"gone\xff.wav"
+    check_truth(tmp_path / "out")
+    again = start("extract", gone, "--output", tmp_path / "out", "--overwrite")
+    assert b"nothing to extract: gone\\udcff.wav: no such file" in again.communicate(timeout=60)[1]
+    assert again.returncode == 2
+
+
+def test_a_folder_that_cannot_be_read_is_an_error_line(
+    tmp_path: Path, audio_samples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(audio_samples, tmp_path / "corpus")
+    forbid(tmp_path / "corpus" / "speech", monkeypatch)
+    summary = extract(tmp_path / "corpus", tmp_path / "out")
+    assert errors(tmp_path / "out") == [
+        {
+            "id": "speech",
+            "audio": str(tmp_path / "corpus" / "speech"),
+            "stage": "open",
+            "error": "PermissionError",
+            "message": "the folder cannot be opened: Permission denied.",
+        }
+    ]
+    assert (summary.files_ok, summary.exit_status) == (8, 3)
 
 
 def test_lines_wait_for_those_before_them(tmp_path: Path, audio_samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from speechconv.extraction.inputs import find_inputs
+from tests.extraction.runs import forbid
 
 
 @pytest.fixture
@@ -88,6 +89,17 @@ def test_what_is_not_there_keeps_its_place_among_the_others(corpus: Path) -> Non
         ("*", "no wav, flac, ogg or mp3 file matches."),
         ("notes", "no wav, flac, ogg or mp3 file matches."),
     ]
+
+
+def test_a_folder_that_cannot_be_read_keeps_its_place_too(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (corpus / "a.1").mkdir()
+    for name in ("a.1", "a/deep"):
+        forbid(corpus / name, monkeypatch)
+    found = [(item.id, item.stage if item.problem else None) for item in find_inputs([corpus])]
+    assert found == [("a.1", "open"), ("a/deep", "open"), ("a/x", None), ("a/y", None), ("b/x", None), ("m", None)]
+    forbid(corpus, monkeypatch)
+    (item,) = [item for item in find_inputs([corpus, "corpus/m.mp3"]) if item.problem]
+    assert (item.id, item.problem) == ("corpus", "the folder cannot be opened: Permission denied.")
 
 
 def test_nothing_at_all_is_an_error_that_says_why(corpus: Path) -> None:

@@ -1,0 +1,33 @@
+"""Arguments that must be a count, a flag or one of a few words; errors say what was expected and what came."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+
+def check_count(name: str, value: object, least: int = 1) -> int:
+    """`value` as an int.
+
+    Raises:
+        ValueError: no integer, or one below `least`.
+
+    >>> check_count("hop_length", 0)
+    Traceback (most recent call last):
+    ValueError: hop_length (=0) must be an integer >= 1.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} (={value!r}) must be an integer >= {least}.")
+    return int(value)
+
+
+def check_flag(name: str, value: object) -> bool:
+    """`value` as it is; ValueError unless it is True or False, because any other text counts as true in Python."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} (={value!r}) must be True or False (true or false in TOML).")
+    return value
+
+
+def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
+    """ValueError unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"{name} (={value!r}) must be one of {', '.join(map(repr, choices))}.")

@@ -1,0 +1,72 @@
+"""The benchmarks run, refuse to time what does not agree, and read their own clock rightly."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import logmel, timing
+
+HEADINGS = "| log-mel | median ms | times real time | times torchaudio's speed |"
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "PAUSE", 0.0)
+
+
+def test_the_logmel_benchmark_prints_machine_versions_and_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    logmel.main(["--seconds", "0.3", "--batch", "2", "--repeats", "1", "--threads", "1"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == timing.machine()
+    assert f"torch {torch.__version__.partition('+')[0]}" in lines[1]
+    table = lines[lines.index(HEADINGS) + 2 :][:4]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    assert [row[0] for row in rows] == ["torchaudio", "librosa", "torch.stft by hand", "speechconv"]
+    for _, milliseconds, _, speed in rows:
+        assert float(milliseconds) > 0
+        assert float(speed) == pytest.approx(float(rows[0][1]) / float(milliseconds), rel=0.1, abs=0.05)  # as printed
+    assert re.search(r"live in 20 ms chunks, one stream, 1 thread: [\d.]+ ms per second of audio", lines[-1])
+
+
+def test_what_does_not_agree_is_not_timed() -> None:
+    functions = {"torchaudio": logmel.torchaudio_logmel(), "louder": lambda wav: logmel.torchaudio_logmel()(2 * wav)}
+    with pytest.raises(SystemExit, match="^louder is 3.0e\\+00 of the largest mel power away from torchaudio; nothing"):
+        logmel.check_agreement(functions, torch.rand(1, 1600))
+
+
+def test_works_take_turns_and_the_median_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a clock that only the works move."""
+    clock, calls = [0.0], []
+
+    def work(name: str, *seconds: float) -> timing.Work:
+        durations = iter(seconds)
+
+        def run() -> None:
+            calls.append(name)
+            clock[0] += next(durations)
+
+        return run
+
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    works = {
+        "a": work("a", 9, 9, 9, 3, 9, 1, 9, 2),
+        "b": work("b", *[5] * 8),
+    }  # every second run is timed, from the 2nd on
+    assert timing.time_in_turn(works, repeats=3, warm_up=1) == {"a": 2, "b": 5}
+    assert all(set(calls[i : i + 4]) == {"a", "b"} for i in range(0, 16, 4))
+
+
+def test_a_percentile_is_a_value_that_so_many_do_not_exceed() -> None:
+    values = [float(value) for value in range(100, 0, -1)]
+    assert [timing.percentile(values, share) for share in (0.0, 0.01, 0.5, 0.99, 1.0)] == [1, 1, 50, 99, 100]
+
+
+def test_the_readme_shows_the_table_that_the_benchmark_prints() -> None:
+    readme = (Path(__file__).parent.parent / "benchmarks" / "README.md").read_text("utf-8")
+    assert readme.count(HEADINGS) >= 2
+    assert "python -m benchmarks.logmel" in readme
