@@ -14,7 +14,7 @@ to it:
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ COSINE_WINDOWS = {"hann": (0.5, -0.5), "hamming": (0.54, -0.46), "blackman": (0.
 Output = Literal["complex", "magnitude", "power", "real_imag"]
 Learn = Literal["window", "freq", "delta", "free"]
 PadMode = Literal["constant", "reflect"]
-Window = str | tuple[str | float, ...]
+Window = str | tuple[Any, ...]
 
 
 class ConvSTFT(ExactConstants):
