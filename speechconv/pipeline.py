@@ -207,8 +207,7 @@ def open_pipeline(source: str | os.PathLike[str], overrides: Mapping[str, Any] |
         if overrides:
             raise ValueError(f"{path} is a saved pipeline, its values are fixed; drop {', '.join(overrides)}.")
         return Pipeline.load(path)
-    if str(source) not in preset_names():
-        check_known([str(source)], [*preset_names(), "FILE.toml", "FILE.safetensors"], "preset", "speechconv")
+    check_known([str(source)], [*preset_names(), "FILE.toml", "FILE.safetensors"], "preset", "speechconv")
     return Pipeline.from_preset(str(source), **overrides)
 
 

@@ -45,7 +45,7 @@ STAGES: dict[str, type[nn.Module]] = {
     "residual": Residual,
     "parallel": Parallel,
 }
-STAGES |= {_snake_case(kind): kind for kind in POINTWISE if kind is not nn.LayerNorm and kind not in STAGES.values()}
+STAGES |= {_snake_case(kind): kind for kind in POINTWISE if kind is not nn.LayerNorm}
 NAMES = {kind: name for name, kind in STAGES.items()} | {nn.LayerNorm: "layer_norm"}
 
 HANDED_DOWN = {"sample_rate": "the pipeline", "n_fft": "the stft before it"}
