@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import tomllib
@@ -40,8 +39,8 @@ class Pipeline(Sequential):
         hop_length: samples between two frames.
         output_dim: channels of a frame.
         geometry: receptive field, stride, pads and lookahead, in samples.
-        fresh_random: True where building it from a preset or TOML drew random weights; load_state_dict and load clear
-            it, and so should whoever trains it.
+        fresh_random: True while the weights are those that were drawn at random when a preset or TOML was built; any
+            training or loading makes it False. A pipeline built in Python is its maker's to judge.
 
     Shape:
         (batch, samples) -> (batch, output_lengths(samples), output_dim)
@@ -58,7 +57,7 @@ class Pipeline(Sequential):
     def __init__(self, stages: Sequence[nn.Module] | Mapping[str, nn.Module], *, sample_rate: int) -> None:
         super().__init__()
         self.sample_rate = sample_rate = check_count("sample_rate", sample_rate)
-        self.fresh_random = False
+        self._drawn: tuple[float, ...] | None = None
         named = dict(stages) if isinstance(stages, Mapping) else _named(stages)
         if not named:
             raise ValueError("a pipeline needs at least one stage.")
@@ -73,11 +72,13 @@ class Pipeline(Sequential):
             first = type(self[0]).__name__
             raise ValueError(f"the first stage must take a waveform, as ConvSTFT does; {first} takes frames.")
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False):
-        """As torch's; the weights are no longer fresh random numbers."""
-        result = super().load_state_dict(state_dict, strict, assign)
-        self.fresh_random = False
-        return result
+    @property
+    def fresh_random(self) -> bool:
+        return self._drawn is not None and self._drawn == self._fingerprint()
+
+    def _fingerprint(self) -> tuple[float, ...]:
+        """Changes with the weights, but not with their device or a wider type."""
+        return tuple(float(p.detach().double().sum()) for p in self.parameters())
 
     @property
     def hop_length(self) -> int:
@@ -146,7 +147,8 @@ class Pipeline(Sequential):
         weights = {key: tensor.clone().contiguous() for key, tensor in self.state_dict().items()}
         own = placement(self)
         dtype = str(own[0] if own else torch.get_default_dtype()).removeprefix("torch.")
-        data = save(weights, metadata={"speechconv": __version__, "pipeline": self.to_toml(), "dtype": dtype})
+        metadata = {"speechconv": __version__, "pipeline": self.to_toml(), "dtype": dtype}
+        data = save(weights, metadata=metadata | ({"fresh_random": "true"} if self.fresh_random else {}))
         path = Path(path)
         if not path.parent.is_dir():
             raise FileNotFoundError(f"no folder {path.parent} to save {path.name} in; make it first.")
@@ -183,11 +185,16 @@ class Pipeline(Sequential):
             raise ValueError(
                 f"{os.fspath(path)} holds weights but no pipeline; expected a file that Pipeline.save wrote."
             )
-        pipe = parse_pipeline(metadata["pipeline"], os.fspath(path), {})
+        dtype = getattr(torch, metadata.get("dtype", "float32"), None)
+        if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+            raise ValueError(f"{os.fspath(path)} names no floating dtype: {metadata['dtype']!r}.")
+        with torch.random.fork_rng(devices=[]):  # what is drawn for the weights is overwritten
+            pipe = parse_pipeline(metadata["pipeline"], os.fspath(path), {})
         try:
-            pipe.to(getattr(torch, metadata.get("dtype", "float32"))).load_state_dict(weights)
+            pipe.to(dtype).load_state_dict(weights)
         except RuntimeError as error:
             raise ValueError(f"the weights in {os.fspath(path)} do not fit its pipeline: {error}") from None
+        pipe._drawn = pipe._fingerprint() if "fresh_random" in metadata else None
         return pipe
 
 
@@ -253,7 +260,8 @@ def _build(spec: Table, where: str) -> Pipeline:
     layers = build_stages(tables, {"sample_rate": spec["sample_rate"]}, where)
     names = _stage_names(spec["stages"], where)
     pipe = Pipeline(dict(zip(names, layers, strict=True)), sample_rate=spec["sample_rate"]).eval()
-    pipe.fresh_random = not torch.equal(before, torch.random.get_rng_state())
+    if not torch.equal(before, torch.random.get_rng_state()):
+        pipe._drawn = pipe._fingerprint()
     return pipe
 
 
@@ -283,8 +291,7 @@ def _free_name(kind: str, taken: Sequence[str]) -> str:
 
 
 def _override(spec: Table, overrides: Mapping[str, Any], where: str) -> Table:
-    """A copy of `spec` with other values: {"sample_rate": 8000}, {"mel.n_mels": 40} or {"mel": {"n_mels": 40}}."""
-    spec = copy.deepcopy(spec)
+    """`spec` with other values: {"sample_rate": 8000}, {"mel.n_mels": 40} or {"mel": {"n_mels": 40}}."""
     names = _stage_names(spec["stages"], where)
     for key, value in overrides.items():
         if key == "sample_rate":

@@ -530,13 +530,29 @@ def test_a_saved_file_may_be_read_by_whom_the_umask_says(tmp_path: Path) -> None
 # Random weights
 
 
-def test_random_weights_are_told_from_computed_and_loaded_ones(tmp_path: Path) -> None:
+def test_random_weights_are_told_from_computed_loaded_and_trained_ones(tmp_path: Path) -> None:
     random, computed = sc.Pipeline.from_toml(STFT_CONV), sc.Pipeline.from_preset("logmel", stft={"learn": "free"})
     assert random.fresh_random
+    assert random.double().fresh_random
     assert not computed.fresh_random
-    for pipe in (random, computed):
-        pipe.save(tmp_path / "pipe.safetensors")
-        assert not sc.Pipeline.load(tmp_path / "pipe.safetensors").fresh_random
+    random.save(tmp_path / "random.safetensors")
+    assert sc.Pipeline.load(tmp_path / "random.safetensors").fresh_random
+    optimiser = torch.optim.SGD(random.parameters(), lr=0.1)
+    random(noise(1, 90).double()).sum().backward()
+    optimiser.step()
+    random.save(tmp_path / "trained.safetensors")
+    assert not random.fresh_random
+    assert not sc.Pipeline.load(tmp_path / "trained.safetensors").fresh_random
+    fresh = sc.Pipeline.from_toml(STFT_CONV)
+    fresh.load_state_dict(random.state_dict())
+    assert not fresh.fresh_random
+
+
+def test_loading_leaves_torchs_generator_alone(tmp_path: Path) -> None:
+    sc.Pipeline.from_toml(STFT_CONV).save(tmp_path / "pipe.safetensors")
+    before = torch.random.get_rng_state()
+    sc.Pipeline.load(tmp_path / "pipe.safetensors")
+    assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_fresh_weights_follow_torchs_seed() -> None:
@@ -642,15 +658,6 @@ def test_a_torch_layer_norm_is_written_as_ours(tmp_path: Path) -> None:
     assert torch.equal(pipe(noise(1, 90).float()), twin(noise(1, 90).float()))
 
 
-def test_loading_weights_clears_fresh_random() -> None:
-    text = 'sample_rate = 8000\n[[stages]]\nstage = "stft"\nn_fft = 16\noutput = "power"\n'
-    text += '[[stages]]\nstage = "conv1d"\nin_channels = 9\nout_channels = 2\nkernel_size = 1'
-    pipe = sc.Pipeline.from_toml(text)
-    assert pipe.fresh_random
-    pipe.load_state_dict(pipe.state_dict())
-    assert not pipe.fresh_random
-
-
 @pytest.mark.parametrize("override", [{"where": 3}, {"name": 3}, {"text": 3}, {"source": 3}, {"cls": 3}])
 def test_overrides_of_any_name_are_looked_up_among_the_stages(override: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="unknown stage or key"):
@@ -672,3 +679,11 @@ def test_a_sample_rate_is_no_flag() -> None:
 def test_saving_into_a_missing_folder_names_the_folder(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no folder .*missing to save pipe.safetensors in"):
         sc.Pipeline.from_preset("logmel").save(tmp_path / "missing" / "pipe.safetensors")
+
+
+@pytest.mark.parametrize("dtype", ["nonsense", "int64", "nn"])
+def test_a_file_of_a_type_that_is_none_is_refused(tmp_path: Path, dtype: str) -> None:
+    metadata = {"pipeline": sc.Pipeline.from_preset("logmel").to_toml(), "dtype": dtype}
+    save_file({}, tmp_path / "pipe.safetensors", metadata=metadata)
+    with pytest.raises(ValueError, match=rf"names no floating dtype: '{dtype}'"):
+        sc.Pipeline.load(tmp_path / "pipe.safetensors")

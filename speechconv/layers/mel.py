@@ -20,6 +20,8 @@ from speechconv.checks import check_choice, check_count, check_flag
 from speechconv.exact import ExactConstants
 from speechconv.layer import Layer
 
+SMALLEST_FLOOR = torch.finfo(torch.float32).tiny
+
 Scale = Literal["slaney", "htk", "kaldi"]
 
 
@@ -96,7 +98,7 @@ class Log(Layer):
     """Logarithm above a floor: log(max(x, floor)).
 
     Args:
-        floor: values below it are raised to it, > 0.
+        floor: values below it are raised to it, >= 1.18e-38 (float32 holds nothing smaller in full).
         base: "e", "10", or "db" (10 log10).
 
     Shape:
@@ -112,8 +114,8 @@ class Log(Layer):
 
     def __init__(self, *, floor: float = 1e-10, base: Literal["e", "10", "db"] = "e") -> None:
         super().__init__()
-        if not floor > 0:
-            raise ValueError(f"floor (={floor}) must be > 0.")
+        if not floor >= SMALLEST_FLOOR:
+            raise ValueError(f"floor (={floor}) must be >= {SMALLEST_FLOOR:.3g}, float32's smallest normal number.")
         check_choice("base", base, ("e", "10", "db"))
         self.floor, self.base = floor, base
 

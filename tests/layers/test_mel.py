@@ -310,9 +310,10 @@ def test_a_refused_argument_of_mel_is_named_with_what_came(arguments: dict[str, 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"floor": 0.0}, "floor (=0.0) must be > 0."),
-        ({"floor": -1e-10}, "floor (=-1e-10) must be > 0."),
-        ({"floor": math.nan}, "floor (=nan) must be > 0."),
+        ({"floor": 0.0}, "floor (=0.0) must be >= 1.18e-38, float32's smallest normal number."),
+        ({"floor": 1e-60}, "floor (=1e-60) must be >= 1.18e-38, float32's smallest normal number."),
+        ({"floor": -1e-10}, "floor (=-1e-10) must be >= 1.18e-38, float32's smallest normal number."),
+        ({"floor": math.nan}, "floor (=nan) must be >= 1.18e-38, float32's smallest normal number."),
         ({"base": "2"}, "base (='2') must be one of 'e', '10', 'db'."),
     ],
     ids=str,
