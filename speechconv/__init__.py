@@ -12,7 +12,8 @@ The map, in the order of the signal:
     frontend    samples -> frames: ConvSTFT
     layers      frames -> frames: Mel, Log
     pipeline    Pipeline: stages in order, presets, save and load
-    session     Streamer, Session, SessionPool: live
+    streamer    Streamer: the pure core of a stream
+    session     Session, SessionPool: live
     contract    check_streaming: does a layer keep the law?
     audio       files and pipes -> waveform blocks
     extraction  extract: files -> features, manifest, error report

@@ -46,7 +46,7 @@ def rows(data: bytes) -> np.ndarray:
 
 
 def extracted(sound: Path, out: Path, **options: object) -> np.ndarray:
-    extract(sound, out, **options)  # type: ignore[arg-type]
+    extract(sound, out, **options)  # type: ignore[arg-type] - options of many types in one dict
     return np.load(next(out.glob("*.npy")))
 
 

@@ -64,6 +64,6 @@ def test_the_map_in_the_docstring_names_every_home() -> None:
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match=r"^module 'speechconv' has no attribute 'ConvSTF'$"):
-        sc.ConvSTF  # noqa: B018
+        sc.ConvSTF  # noqa: B018 - looking it up is the test
     with pytest.raises(ImportError, match="cannot import name 'ConvSTF'"):
-        from speechconv import ConvSTF  # noqa: F401
+        from speechconv import ConvSTF  # noqa: F401 - importing it is the test
