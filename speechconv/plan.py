@@ -93,10 +93,12 @@ class Edge:
 
 
 class Memory(NamedTuple):
-    """One tensor of a layer's streaming state: its name and its shape behind the batch axis."""
+    """One tensor of a layer's streaming state: its name, its shape behind the batch axis, and its type (None: the
+    stream's)."""
 
     name: str
     shape: tuple[int, ...]
+    dtype: torch.dtype | None = None
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ class Plan:
     @property
     def state_spec(self) -> tuple[Memory, ...]:
         """Own memories, then those of the parts, under their full names."""
-        own = tuple(Memory(join_path(self.path, m.name), m.shape) for m in self.memories)
+        own = tuple(m._replace(name=join_path(self.path, m.name)) for m in self.memories)
         return own + tuple(m for part in self.parts for m in part.state_spec)
 
     def split(self, state: State) -> tuple[State, list[State]]:

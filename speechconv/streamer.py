@@ -92,7 +92,9 @@ class Streamer:
     def init(self, batch: int = 1) -> StreamState:
         """State of `batch` streams that have not begun, in the layer's dtype and on its device."""
         counters = torch.zeros(batch, dtype=torch.int64, device=self.device)
-        memories = (torch.zeros(batch, *m.shape, dtype=self.dtype, device=self.device) for m in self.state_spec)
+        memories = (
+            torch.zeros(batch, *m.shape, dtype=m.dtype or self.dtype, device=self.device) for m in self.state_spec
+        )
         return StreamState(tuple(memories), counters, torch.full_like(counters, OPEN))
 
     def step(
