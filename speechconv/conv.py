@@ -1,6 +1,9 @@
 """The one convolution: any kernel, stride, dilation, groups and pads, offline and live.
 
 y[t] = b + sum_n W[:, :, n] x[s t - l + d n]          zeros outside the signal
+
+A live step makes few frames, often one: there torch's convolution costs up to a hundred times the arithmetic, and the
+product of the windows with the filters is taken as it stands (`convolve`).
 """
 
 from __future__ import annotations
@@ -14,6 +17,10 @@ from torch import Tensor, nn
 from speechconv.checks import check_count, check_flag
 from speechconv.geometry import Geometry, Padding, resolve_padding
 from speechconv.layer import Layer
+
+FEW = 1 << 20
+FEW_DEPTHWISE = 1 << 15
+"""Numbers in all windows together up to which their product with the filters beats torch's convolution."""
 
 
 class Conv1d(Layer):
@@ -69,7 +76,7 @@ class Conv1d(Layer):
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size, self.stride, self.dilation, self.groups = kernel_size, stride, dilation, groups
         self.padding = padding
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, kernel_size))
+        self.weight = nn.Parameter(empty_filters(out_channels, in_channels // groups, kernel_size))
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
         self.reset_parameters()
 
@@ -81,11 +88,53 @@ class Conv1d(Layer):
             nn.init.uniform_(self.bias, -bound, bound)
 
     def valid(self, x: Tensor) -> Tensor:
-        y = F.conv1d(x.transpose(1, 2), self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
-        return y.transpose(1, 2)
+        return convolve(x, self.weight, self.bias, self.stride, self.dilation, self.groups)
 
     def extra_repr(self) -> str:
         return (
             f"{self.in_channels}, {self.out_channels}, {self.kernel_size}, stride={self.stride}, "
             f"dilation={self.dilation}, groups={self.groups}, bias={self.bias is not None}, padding={self.padding!r}"
         )
+
+
+def empty_filters(out_channels: int, in_channels: int, kernel_size: int) -> Tensor:
+    """Room for filters of torch's shape (out_channels, in_channels, k); each lies in memory as the frames that it meets
+    do, channel by channel within tap by tap, so that a product reads it as it is."""
+    return torch.empty(out_channels, kernel_size, in_channels).transpose(1, 2)
+
+
+def convolve(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1, dilation: int = 1, groups: int = 1
+) -> Tensor:
+    """Convolution without pads, frames last but one.
+
+    Args:
+        x: (batch, n, in_channels), n >= (k - 1) dilation + 1.
+        weight: (out_channels, in_channels / groups, k).
+        bias: (out_channels,) or None.
+        stride, dilation, groups: as for `Conv1d`.
+
+    Returns:
+        (batch, (n - (k - 1) dilation - 1) // stride + 1, out_channels)
+    """
+    kernel_size = weight.shape[2]
+    frames = (x.shape[1] - (kernel_size - 1) * dilation - 1) // stride + 1
+    depthwise = weight.shape[1] == 1 and groups == len(weight) > 1
+    few = x.shape[0] * frames * kernel_size * x.shape[2] <= (FEW_DEPTHWISE if depthwise else FEW)
+    if not few or (torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)):
+        return F.conv1d(x.transpose(1, 2), weight, bias, stride, 0, dilation, groups).transpose(1, 2)
+    batch, frame, channel = x.stride()
+    windows = x.as_strided(
+        (x.shape[0], frames, kernel_size, x.shape[2]), (batch, stride * frame, dilation * frame, channel)
+    )
+    if groups == 1:
+        return F.linear(windows.flatten(2), weight.transpose(1, 2).flatten(1), bias)
+    y = (windows * weight[:, 0].T).sum(2) if depthwise else _grouped_product(windows, weight, groups)
+    return y if bias is None else y + bias
+
+
+def _grouped_product(windows: Tensor, weight: Tensor, groups: int) -> Tensor:
+    """(batch, frames, k, groups c) windows with (groups o, c, k) filters: (batch, frames, groups o)."""
+    rows = windows.unflatten(3, (groups, -1)).permute(3, 0, 1, 2, 4).flatten(3).flatten(1, 2)
+    filters = weight.transpose(1, 2).flatten(1).unflatten(0, (groups, -1))
+    return torch.bmm(rows, filters.transpose(1, 2)).transpose(0, 1).reshape(*windows.shape[:2], len(weight))
