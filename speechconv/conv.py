@@ -117,20 +117,28 @@ def convolve(
     Returns:
         (batch, (n - (k - 1) dilation - 1) // stride + 1, out_channels)
     """
-    kernel_size = weight.shape[2]
-    frames = (x.shape[1] - (kernel_size - 1) * dilation - 1) // stride + 1
     depthwise = weight.shape[1] == 1 and groups == len(weight) > 1
-    few = x.shape[0] * frames * kernel_size * x.shape[2] <= (FEW_DEPTHWISE if depthwise else FEW)
+    windows = windows_of(x, weight.shape[2], stride, dilation)
+    few = windows.numel() <= (FEW_DEPTHWISE if depthwise else FEW)
     if not few or (torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)):
         return F.conv1d(x.transpose(1, 2), weight, bias, stride, 0, dilation, groups).transpose(1, 2)
-    batch, frame, channel = x.stride()
-    windows = x.as_strided(
-        (x.shape[0], frames, kernel_size, x.shape[2]), (batch, stride * frame, dilation * frame, channel)
-    )
     if groups == 1:
-        return F.linear(windows.flatten(2), weight.transpose(1, 2).flatten(1), bias)
+        return dense_product(windows, weight, bias)
     y = (windows * weight[:, 0].T).sum(2) if depthwise else _grouped_product(windows, weight, groups)
     return y if bias is None else y + bias
+
+
+def windows_of(x: Tensor, kernel_size: int, stride: int = 1, dilation: int = 1) -> Tensor:
+    """The frames under the kernel at each place: (batch, n, c) -> (batch, frames, k, c), a view; no gradient."""
+    frames = (x.shape[1] - (kernel_size - 1) * dilation - 1) // stride + 1
+    batch, frame, channel = x.stride()
+    strides = (batch, stride * frame, dilation * frame, channel)
+    return x.as_strided((x.shape[0], frames, kernel_size, x.shape[2]), strides, x.storage_offset())
+
+
+def dense_product(windows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """(batch, frames, k, c) windows with (o, c, k) filters: (batch, frames, o)."""
+    return F.linear(windows.flatten(2), weight.transpose(1, 2).flatten(1), bias)
 
 
 def _grouped_product(windows: Tensor, weight: Tensor, groups: int) -> Tensor:

@@ -51,7 +51,7 @@ def run_tiles(head: nn.Module, followers: Sequence[nn.Module], x: Tensor, length
 
 def _run(head: Layer, followers: Sequence[nn.Module], padded: Tensor, frames: int, tile: int) -> Tensor:
     out = padded.new_empty(0)
-    for rows, span, samples in _tiles(head.geometry, len(padded), frames, tile):
+    for rows, span, samples in tiles(head.geometry, len(padded), frames, tile):
         y = head.valid(padded[rows, samples])
         for layer in followers:
             y = run_offline(layer, y, None)
@@ -61,7 +61,7 @@ def _run(head: Layer, followers: Sequence[nn.Module], padded: Tensor, frames: in
     return out
 
 
-def _tiles(g: Geometry, batch: int, frames: int, tile: int) -> Iterator[tuple[slice, slice, slice]]:
+def tiles(g: Geometry, batch: int, frames: int, tile: int) -> Iterator[tuple[slice, slice, slice]]:
     """Rows and frames of each tile, and the samples that it is made of; tiles are as even as can be."""
     rows = max(1, tile // frames)
     count = max(1, round(frames / tile))
