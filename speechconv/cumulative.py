@@ -9,7 +9,7 @@ The statistics are kept in float64 as count, mean and sum of squared deviations.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,8 @@ BLOCK = 1 << 10
 """Frames that are taken at a time, so that their float64 statistics stay small."""
 
 
-class _Running(NamedTuple):
+@dataclass(frozen=True)
+class _Running:
     """(batch, 1) frames so far, their (batch, channels) mean and sum of squared deviations; float64."""
 
     count: Tensor
@@ -98,7 +99,7 @@ class CumulativeNorm(Layer):
         index = torch.arange(x.shape[1], device=x.device)
         real = (index >= first[:, None]) & (index < end[:, None])
         y, after = self._normalise(x, _Running(*state), first, real)
-        return y, tuple(after)
+        return y, (after.count, after.mean, after.scatter)
 
     def extra_repr(self) -> str:
         return f"{self.channels}, eps={self.eps}"

@@ -6,13 +6,14 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from speechconv import __version__
 from speechconv.checks import check_count
@@ -21,10 +22,13 @@ from speechconv.frontend.stft import ConvSTFT
 from speechconv.geometry import Counts
 from speechconv.layer import placement
 from speechconv.layers.mel import Mel
-from speechconv.layout import WAVEFORM
+from speechconv.layout import WAVEFORM, check_input
 from speechconv.presets import preset_names, preset_text
 from speechconv.session import Session, SessionPool
 from speechconv.stages import NAMES, Table, build_stages, check_known, check_tables, describe_stage
+from speechconv.utterance import freeze_on, layers_of_policy
+
+CALIBRATION_CHUNK = 1 << 20
 
 
 class Pipeline(Sequential):
@@ -103,6 +107,31 @@ class Pipeline(Sequential):
     def stream_pool(self, *, max_sessions: int = 32, max_blocks: int | None = None) -> SessionPool:
         """Many live streams of this pipeline in one batch; see `SessionPool`."""
         return SessionPool(self, max_sessions=max_sessions, max_blocks=max_blocks)
+
+    def calibrate(self, wav: Tensor, lengths: Tensor | None = None) -> Pipeline:
+        """Freeze every statistic that is otherwise taken over the utterance, so that the pipeline can stream.
+
+        Args:
+            wav: (batch, samples) audio like that to come; all rows together give the statistics.
+            lengths: (batch,) int64 valid samples of each row; None: all.
+
+        Returns:
+            This pipeline.
+
+        Raises:
+            ValueError: audio too short for one frame.
+
+        >>> pipe = Pipeline.from_preset("wav2vec2-base", encoder={"channels": 8}).calibrate(torch.randn(4, 16000))
+        >>> pipe["encoder"].group_norm, len(pipe.stream().push(torch.randn(16000)))
+        ('frozen', 0)
+        """
+        check_input(wav, WAVEFORM, type(self).__name__)
+        samples = [wav.shape[1]] * len(wav) if lengths is None else lengths.tolist()
+        if not any(self.output_lengths(count) for count in samples):
+            raise ValueError(f"calibrate needs audio of at least {self.geometry.emitted_at(0)} samples, got {samples}.")
+        rows = [partial(row[:count].split, CALIBRATION_CHUNK) for row, count in zip(wav, samples, strict=True)]
+        freeze_on(self, layers_of_policy(self, "utterance", "frozen"), rows)
+        return self
 
     @classmethod
     def from_preset(cls, name: str, /, **overrides: Any) -> Pipeline:

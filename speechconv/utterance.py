@@ -13,7 +13,7 @@ pass: `freeze_on` streams all that stands before the layer, hands over the momen
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -73,13 +73,11 @@ class Moments:
         between = step[:, :, None] * step[:, None] * (self.count[:, None] * share)[..., None]
         return Moments(count, self.mean + step * share, self.scatter + other.scatter + between)
 
-    def pooled(self) -> Moments:
-        """Of the windows of all rows together, as one row."""
-        rows = [Moments(self.count[i, None], self.mean[i, None], self.scatter[i, None]) for i in range(len(self.count))]
-        total = rows[0]
-        for row in rows[1:]:
-            total = total.merge(row)
-        return total
+
+def no_moments(window: Window) -> Moments:
+    """Of no windows at all, one row."""
+    zeros = torch.zeros(1, window.size, window.size, dtype=torch.float64)
+    return Moments(zeros[:, 0, 0], zeros[:, 0], zeros)
 
 
 def moments(x: Tensor, window: Window, lengths: Tensor | None = None) -> Moments:
@@ -118,7 +116,7 @@ def _block_moments(windows: Tensor, counts: Tensor, masked: bool) -> Moments:
 
 
 class UtteranceStatistics(Layer):
-    """A layer that needs moments of its whole input waveform.
+    """A layer that takes moments of its input waveform.
 
     Attributes:
         window: of which windows.
@@ -127,8 +125,8 @@ class UtteranceStatistics(Layer):
     window: Window
 
     @property
-    def awaits_statistics(self) -> bool:
-        """True while it takes them from each utterance, or has none yet."""
+    def policy(self) -> str | None:
+        """ "utterance": of each input, the whole of it; "frozen": given ones; anything else: it needs none."""
         raise NotImplementedError
 
     def freeze(self, moments: Moments) -> None:
@@ -141,8 +139,8 @@ class _Collector:
 
     def __init__(self, window: Window) -> None:
         self.window = window
+        self.total = no_moments(window)
         self._waiting = torch.zeros(0)
-        self.total: Moments | None = None
 
     def push(self, samples: Tensor) -> None:
         joined = torch.cat((self._waiting.to(samples), samples))
@@ -156,47 +154,37 @@ class _Collector:
 
     def _add(self, samples: Tensor, count: int) -> None:
         if count:
-            new = moments(samples[None], self.window)
-            self.total = new if self.total is None else self.total.merge(new)
+            self.total = self.total.merge(moments(samples[None], self.window))
 
 
-def utterance_layers(net: nn.Module) -> list[UtteranceStatistics]:
-    """The layers of `net` that still wait for statistics, in the order of the signal."""
+def layers_of_policy(net: nn.Module, *policies: str) -> list[UtteranceStatistics]:
+    """The layers of `net` whose statistics come as one of `policies` says, in the order of the signal."""
     found = (layer for layer in net.modules() if isinstance(layer, UtteranceStatistics))
-    return [layer for layer in found if layer.awaits_statistics]
+    return [layer for layer in found if layer.policy in policies]
 
 
 @torch.no_grad()
-def freeze_on(net: Layer, layers: Iterable[UtteranceStatistics], read: Iterable[Callable[[], Chunks]]) -> None:
-    """Freeze each of `layers` of `net` on the same audio, in their order, each behind the ones before it.
+def freeze_on(net: Layer, layers: Iterable[UtteranceStatistics], read: Sequence[Callable[[], Chunks]]) -> None:
+    """Freeze each of `layers` on the same audio, in their order, each behind the ones before it.
 
     Args:
-        net: takes a waveform.
-        layers: of `net`, in the order of the signal.
+        net: takes a waveform and holds `layers`.
+        layers: in the order of the signal.
         read: opens each waveform from its beginning; called once per layer.
-
-    Raises:
-        ValueError: audio without a single window.
     """
-    read = list(read)
     dtype, device = placement(net) or (torch.get_default_dtype(), torch.device("cpu"))
     for layer in layers:
-        collector = None
+        upstream = list(_before(net, layer))
+        total = no_moments(layer.window)
         for opened in read:
-            part = _collected(layer, list(_before(net, layer)), opened())
-            if part is not None:
-                collector = part if collector is None else collector.merge(part)
-        if collector is None:
-            raise ValueError(
-                f"{type(layer).__name__} needs at least {layer.window.size} samples of audio for its statistics."
-            )
-        layer.freeze(collector)
+            total = total.merge(_collected(layer.window, upstream, opened()))
+        layer.freeze(total)
         layer.to(device, dtype)
 
 
-def _collected(layer: UtteranceStatistics, upstream: list[nn.Module], chunks: Chunks) -> Moments | None:
-    """Moments of what reaches `layer`."""
-    collector = _Collector(layer.window)
+def _collected(window: Window, upstream: list[nn.Module], chunks: Chunks) -> Moments:
+    """Moments of what `upstream` makes of the chunks."""
+    collector = _Collector(window)
     session = Session(Sequential(*upstream)) if upstream else None
     for chunk in chunks:
         collector.push(as_samples(chunk, WAVEFORM) if session is None else session.push(chunk))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from speechconv.audio.error import AudioError
 from speechconv.audio.files import AudioFile
@@ -20,6 +22,7 @@ from speechconv.extraction.manifest import ErrorLine, Line, ManifestLine
 from speechconv.extraction.pipelines import build_pipeline
 from speechconv.extraction.rows import FeatureError, feature_rows
 from speechconv.pipeline import Pipeline
+from speechconv.utterance import freeze_on, frozen_twin, layers_of_policy
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,9 @@ class Recipe:
 class Extractor:
     """Makes feature files of inputs, one after the other, each from its own frame 0.
 
+    Statistics over the utterance come from reading a file once more for each layer that takes them, so that a file of
+    any length fits: the numbers are those of the whole utterance at once.
+
     Args:
         recipe: what to make.
 
@@ -71,7 +77,10 @@ class Extractor:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.pipeline = recipe.build()
-        self._session = self.pipeline.stream()
+        self._live = frozen_twin(self.pipeline)
+        self._awaiting = layers_of_policy(self._live, "utterance")
+        freeze_on(self._live, self._awaiting, [])  # on nothing yet, to see now whether the rest can stream
+        self._session = self._live.stream()
         if self._session.push(np.zeros(0, np.float32)).is_complex():
             raise TypeError(
                 "the features are complex numbers; end the pipeline by 'power', 'magnitude' or 'real_imag'."
@@ -98,9 +107,10 @@ class Extractor:
 
     def _extract(self, item: Input) -> ManifestLine:
         pipe, recipe = self.pipeline, self.recipe
+        freeze_on(self._live, self._awaiting, [partial(self._read, item)])
         self._session.reset()
         with AudioFile(item.audio) as sound:
-            waveform = Waveform(sound, sample_rate=pipe.sample_rate, channel=recipe.channel, resample=recipe.resample)
+            waveform = self._waveform(sound)
             with FeatureFile(feature_path(recipe.out, item), pipe.output_dim) as features:
                 for rows in feature_rows(self._session, waveform):
                     features.append(rows)
@@ -120,6 +130,14 @@ class Extractor:
             hop_length=pipe.hop_length,
             sha256=sha256,
         )
+
+    def _waveform(self, sound: AudioFile) -> Waveform:
+        recipe = self.recipe
+        return Waveform(sound, sample_rate=self.pipeline.sample_rate, channel=recipe.channel, resample=recipe.resample)
+
+    def _read(self, item: Input) -> Iterator[NDArray[np.float32]]:
+        with AudioFile(item.audio) as sound:
+            yield from self._waveform(sound).blocks()
 
 
 def feature_path(out: Path, item: Input) -> Path:

@@ -58,8 +58,8 @@ class Normalize(UtteranceStatistics):
         self.register_buffer("frozen_var", mean_and_variance[1])
 
     @property
-    def awaits_statistics(self) -> bool:
-        return self.statistics == "utterance" or bool(self.get_buffer("frozen_var").isnan())
+    def policy(self) -> Statistics:
+        return self.statistics
 
     def freeze(self, moments: Moments) -> None:
         self.statistics = "frozen"
@@ -79,7 +79,7 @@ class Normalize(UtteranceStatistics):
         return self._normalised(x, own.mean, own.covariance[:, 0])
 
     def _check_frozen(self) -> None:
-        if self.awaits_statistics:
+        if bool(self.get_buffer("frozen_var").isnan()):
             raise ValueError(
                 "Normalize(statistics='frozen') has no statistics yet; give it some audio: pipeline.calibrate(audio)."
             )

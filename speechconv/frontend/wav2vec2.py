@@ -109,7 +109,7 @@ class FeatureEncoder(UtteranceStatistics):
             for i, (width, k, s) in enumerate(zip(widths, kernel_sizes, strides, strict=True))
         )
         self.geometry = chain_geometry(self.blocks)
-        if self._policy == "frozen":
+        if self.policy == "frozen":
             self._hold(torch.full((2, channels), torch.nan))
 
     def _norm_of(self, index: int) -> nn.Module | None:
@@ -138,18 +138,12 @@ class FeatureEncoder(UtteranceStatistics):
         return self.blocks[0]
 
     @property
-    def _policy(self) -> GroupNormPolicy | None:
+    def policy(self) -> GroupNormPolicy | None:
         return self.group_norm if self.norm == "group" else None
 
     def _hold(self, mean_and_variance: Tensor) -> None:
         self.register_buffer("frozen_mean", mean_and_variance[0])
         self.register_buffer("frozen_var", mean_and_variance[1])
-
-    @property
-    def awaits_statistics(self) -> bool:
-        if self._policy == "frozen":
-            return bool(self.get_buffer("frozen_var")[0].isnan())
-        return self._policy == "utterance"
 
     def freeze(self, moments: Moments) -> None:
         weight = self._first.conv.weight.detach()
@@ -158,7 +152,7 @@ class FeatureEncoder(UtteranceStatistics):
         self._hold(torch.cat((mean, variance)))
 
     def valid(self, x: Tensor) -> Tensor:
-        if self._policy != "frozen":
+        if self.policy != "frozen":
             return run_blocks(self.blocks, x[..., None])
         return run_blocks(self.blocks, x, self._frozen_filters())
 
@@ -167,9 +161,9 @@ class FeatureEncoder(UtteranceStatistics):
         return self._first.folded(mean[None], variance[None])
 
     def offline(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        if self._policy == "cumulative":
+        if self.policy == "cumulative":
             return self._cumulative_chain().offline(x, lengths)
-        if self._policy == "utterance":
+        if self.policy == "utterance":
             return self._offline_by_utterance(x, lengths)
         self._check_frozen()
         return super().offline(x, lengths)
@@ -188,14 +182,14 @@ class FeatureEncoder(UtteranceStatistics):
         return Sequential(_FromWaveform(first.conv), first.layer_norm or nn.Identity(), nn.GELU(), *rest)
 
     def _check_frozen(self) -> None:
-        if self._policy == "frozen" and self.awaits_statistics:
+        if self.policy == "frozen" and bool(self.get_buffer("frozen_var").isnan().any()):
             raise ValueError(
                 "FeatureEncoder(group_norm='frozen') has no statistics yet; give it some audio: "
                 "pipeline.calibrate(audio)."
             )
 
     def plan(self, edge: Edge, path: str = "") -> Plan:
-        if self._policy == "utterance":
+        if self.policy == "utterance":
             raise NotStreamable(
                 path,
                 "FeatureEncoder's group norm takes its statistics from the whole utterance.",
@@ -206,7 +200,7 @@ class FeatureEncoder(UtteranceStatistics):
                 ],
             )
         self._check_frozen()
-        return self._cumulative_chain().plan(edge, path) if self._policy == "cumulative" else super().plan(edge, path)
+        return self._cumulative_chain().plan(edge, path) if self.policy == "cumulative" else super().plan(edge, path)
 
     def extra_repr(self) -> str:
         return (
@@ -261,7 +255,7 @@ def run_blocks(blocks: Sequence[Block], x: Tensor, filters: Filters | None = Non
         return _run(blocks, x, filters, tiled=False)
     geometry = chain_geometry(blocks)
     frames = geometry.num_frames(x.shape[1])
-    out = x.new_empty(len(x), frames, blocks[-1].conv.out_channels)
+    out = x.new_empty(len(x), frames, len(blocks[-1].conv.weight))
     for rows, span, samples in tiles(geometry, len(x), frames, TILE):
         out[rows, span] = _run(blocks, x[rows, samples], _rows(filters, rows), tiled=True)
     return out
