@@ -8,10 +8,13 @@ The map, in the order of the signal:
     layer       Layer: one window function, offline and live
     conv        Conv1d
     combine     Sequential, Residual, Parallel
-    norm        LayerNorm
-    frontend    samples -> frames: ConvSTFT
-    layers      frames -> frames: Mel, Log
+    norm        LayerNorm, BatchNorm; cumulative: CumulativeNorm
+    utterance   statistics over a whole utterance: offline, in two passes, frozen
+    frontend    samples -> frames: ConvSTFT, FeatureEncoder, WaveNetEncoder; before them Normalize, MuLaw
+    layers      frames -> frames: Mel, Log, ConvSubsampling, WaveNetStack, ConvPositionalEmbedding, ConformerConvModule
     pipeline    Pipeline: stages in order, presets, save and load
+    fuse        fused: an equal layer for inference, weights folded together
+    adapters    other toolkits' weights into these layers
     streamer    Streamer: the pure core of a stream
     session     Session, SessionPool: live
     contract    check_streaming: does a layer keep the law?
@@ -27,16 +30,27 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from speechconv import adapters
     from speechconv.combine import Parallel, Residual, Sequential
     from speechconv.contract import check_streaming
     from speechconv.conv import Conv1d
     from speechconv.cost import describe
+    from speechconv.cumulative import CumulativeNorm
     from speechconv.extraction import extract
+    from speechconv.frontend.mulaw import MuLaw
+    from speechconv.frontend.normalize import Normalize
     from speechconv.frontend.stft import ConvSTFT, fourier_basis
+    from speechconv.frontend.wav2vec2 import FeatureEncoder
+    from speechconv.frontend.wavenet import WaveNetEncoder
+    from speechconv.fuse import fused
     from speechconv.geometry import Geometry
     from speechconv.layer import Layer
+    from speechconv.layers.conformer import ConformerConvModule
     from speechconv.layers.mel import Log, Mel, mel_filters
-    from speechconv.norm import LayerNorm
+    from speechconv.layers.positional import ConvPositionalEmbedding
+    from speechconv.layers.subsampling import ConvSubsampling
+    from speechconv.layers.wavenet import WaveNetStack
+    from speechconv.norm import BatchNorm, LayerNorm
     from speechconv.pipeline import Pipeline
     from speechconv.plan import NotStreamable
     from speechconv.session import Session, SessionPool
@@ -50,9 +64,19 @@ _HOMES = {
     "layer": ("Layer",),
     "conv": ("Conv1d",),
     "combine": ("Parallel", "Residual", "Sequential"),
-    "norm": ("LayerNorm",),
+    "norm": ("BatchNorm", "LayerNorm"),
+    "cumulative": ("CumulativeNorm",),
+    "frontend.normalize": ("Normalize",),
+    "frontend.mulaw": ("MuLaw",),
     "frontend.stft": ("ConvSTFT", "fourier_basis"),
+    "frontend.wav2vec2": ("FeatureEncoder",),
+    "frontend.wavenet": ("WaveNetEncoder",),
     "layers.mel": ("Log", "Mel", "mel_filters"),
+    "layers.subsampling": ("ConvSubsampling",),
+    "layers.wavenet": ("WaveNetStack",),
+    "layers.positional": ("ConvPositionalEmbedding",),
+    "layers.conformer": ("ConformerConvModule",),
+    "fuse": ("fused",),
     "pipeline": ("Pipeline",),
     "streamer": ("Streamer",),
     "session": ("Session", "SessionPool"),
@@ -63,13 +87,21 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "BatchNorm",
+    "ConformerConvModule",
     "Conv1d",
+    "ConvPositionalEmbedding",
     "ConvSTFT",
+    "ConvSubsampling",
+    "CumulativeNorm",
+    "FeatureEncoder",
     "Geometry",
     "Layer",
     "LayerNorm",
     "Log",
     "Mel",
+    "MuLaw",
+    "Normalize",
     "NotStreamable",
     "Parallel",
     "Pipeline",
@@ -78,15 +110,21 @@ __all__ = [
     "Session",
     "SessionPool",
     "Streamer",
+    "WaveNetEncoder",
+    "WaveNetStack",
+    "adapters",
     "check_streaming",
     "describe",
     "extract",
     "fourier_basis",
+    "fused",
     "mel_filters",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "adapters":
+        return importlib.import_module("speechconv.adapters")
     if name not in _HOME:
         raise AttributeError(f"module 'speechconv' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"speechconv.{_HOME[name]}"), name)

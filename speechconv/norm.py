@@ -1,6 +1,10 @@
-"""Normalisation. Over channels each frame stands alone, so it streams as it is.
+"""Normalisation. Over channels each frame stands alone, so it streams as it is; over the frames of a batch it streams
+once training has fixed its statistics.
 
-y[c] = gamma[c] (x[c] - mean) / sqrt(var + eps) + beta[c]          mean, var over the channels of one frame
+y[c] = gamma[c] (x[c] - mean) / sqrt(var + eps) + beta[c]
+
+LayerNorm: mean, var over the channels of one frame. BatchNorm: mean[c], var[c] over every valid frame of the batch in
+training, and their running averages ever after.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from torch import Tensor, nn
 
 from speechconv.checks import check_count
 from speechconv.layer import Layer
+from speechconv.plan import Clock, Plan, State
 
 
 class LayerNorm(Layer):
@@ -36,8 +41,7 @@ class LayerNorm(Layer):
     def __init__(self, channels: int, *, eps: float = 1e-5) -> None:
         super().__init__()
         channels = check_count("channels", channels)
-        if eps <= 0:
-            raise ValueError(f"eps (={eps}) must be > 0.")
+        _check_eps(eps)
         self.channels = self.in_channels = self.out_channels = channels
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(channels))
@@ -48,3 +52,96 @@ class LayerNorm(Layer):
 
     def extra_repr(self) -> str:
         return f"{self.channels}, eps={self.eps}"
+
+
+class BatchNorm(Layer):
+    """Batch normalisation of each channel over the valid frames of a batch.
+
+    Args:
+        channels: of a frame, >= 1.
+        eps: added to the variance, > 0.
+        momentum: share of the newest batch in the running averages, 0 ... 1.
+
+    Attributes:
+        running_mean, running_var: (channels,) averages over the batches seen in training; the variance is unbiased.
+        num_batches_tracked: batches seen in training.
+
+    Shape:
+        (batch, frames, channels) -> the same
+
+    Raises:
+        ValueError: an argument outside its range; in training, a batch of fewer than two valid frames, or a stream.
+
+    The same numbers and names as torch.nn.BatchNorm1d(channels) on the valid frames alone: what a batch is padded with
+    counts for nothing, where torch's takes it into the statistics.
+
+    Source: Ioffe and Szegedy 2015, "Batch normalization", arXiv 1502.03167, algorithms 1 and 2.
+
+    Example:
+        >>> norm = BatchNorm(1, momentum=1.0)
+        >>> y, _ = norm(torch.tensor([[[1.0], [3.0]], [[5.0], [1e9]]]), torch.tensor([2, 1]))
+        >>> y.detach().flatten().round(decimals=2), norm.running_mean, norm.running_var
+        (tensor([-1.2200, -0.0000,  1.2200,  0.0000]), tensor([3.]), tensor([4.]))
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__()
+        channels = check_count("channels", channels)
+        _check_eps(eps)
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"momentum (={momentum}) must lie in 0 ... 1.")
+        self.channels = self.in_channels = self.out_channels = channels
+        self.eps, self.momentum = eps, momentum
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
+
+    def valid(self, x: Tensor) -> Tensor:
+        return self._normalised(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+    def offline(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        if not self.training:
+            return super().offline(x, lengths)
+        if lengths is None:
+            lengths = torch.full((len(x),), x.shape[1], device=x.device)
+        real = torch.arange(x.shape[1], device=x.device) < lengths[:, None]
+        frames = x[real]
+        if len(frames) < 2:
+            raise ValueError(
+                f"BatchNorm in training needs at least 2 valid frames to take a variance of, got {len(frames)}; "
+                "use longer or more rows, or call .eval()."
+            )
+        self.num_batches_tracked.add_(1)
+        return torch.zeros_like(x).index_put((real,), self._normalised(frames))
+
+    def _normalised(self, frames: Tensor) -> Tensor:
+        """(frames, channels), by their own statistics in training, else by the running ones."""
+        return F.batch_norm(
+            frames,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            training=self.training,
+            momentum=self.momentum,
+            eps=self.eps,
+        )
+
+    def step(self, x: Tensor, state: State, plan: Plan, clock: Clock) -> tuple[Tensor, State]:
+        if self.training:
+            raise ValueError("BatchNorm is in training mode: call .eval() before streaming.")
+        return super().step(x, state, plan, clock)
+
+    def extra_repr(self) -> str:
+        return f"{self.channels}, eps={self.eps}, momentum={self.momentum}"
+
+
+def _check_eps(eps: float) -> None:
+    if eps <= 0:
+        raise ValueError(f"eps (={eps}) must be > 0.")

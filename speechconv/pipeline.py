@@ -19,6 +19,7 @@ from speechconv import __version__
 from speechconv.checks import check_count
 from speechconv.combine import Sequential, named_parts
 from speechconv.frontend.stft import ConvSTFT
+from speechconv.fuse import fused
 from speechconv.geometry import Counts
 from speechconv.layer import placement
 from speechconv.layers.mel import Mel
@@ -107,6 +108,18 @@ class Pipeline(Sequential):
     def stream_pool(self, *, max_sessions: int = 32, max_blocks: int | None = None) -> SessionPool:
         """Many live streams of this pipeline in one batch; see `SessionPool`."""
         return SessionPool(self, max_sessions=max_sessions, max_blocks=max_blocks)
+
+    def fuse(self) -> Pipeline:
+        """An equal pipeline for inference, faster live: weight norm computed once, batch norm folded away; see `fused`.
+
+        Raises:
+            ValueError: in training mode.
+        """
+        if self.training:
+            raise ValueError("fuse() is for inference: call .eval() first.")
+        twin = Pipeline({name: fused(layer) for name, layer in named_parts(self)}, sample_rate=self.sample_rate).eval()
+        twin._drawn = twin._fingerprint() if self.fresh_random else None
+        return twin
 
     def calibrate(self, wav: Tensor, lengths: Tensor | None = None) -> Pipeline:
         """Freeze every statistic that is otherwise taken over the utterance, so that the pipeline can stream.

@@ -18,9 +18,18 @@ from torch import nn
 
 from speechconv.combine import Parallel, Residual, Sequential, named_parts
 from speechconv.conv import Conv1d
+from speechconv.cumulative import CumulativeNorm
+from speechconv.frontend.mulaw import MuLaw
+from speechconv.frontend.normalize import Normalize
 from speechconv.frontend.stft import ConvSTFT
+from speechconv.frontend.wav2vec2 import FeatureEncoder
+from speechconv.frontend.wavenet import WaveNetEncoder
+from speechconv.layers.conformer import ConformerConvModule
 from speechconv.layers.mel import Log, Mel
-from speechconv.norm import LayerNorm
+from speechconv.layers.positional import ConvPositionalEmbedding
+from speechconv.layers.subsampling import ConvSubsampling
+from speechconv.layers.wavenet import WaveNetStack
+from speechconv.norm import BatchNorm, LayerNorm
 from speechconv.pointwise import POINTWISE
 
 Table = dict[str, Any]
@@ -39,8 +48,18 @@ STAGES: dict[str, type[nn.Module]] = {
     "stft": ConvSTFT,
     "mel": Mel,
     "log": Log,
+    "normalize": Normalize,
+    "mu_law": MuLaw,
+    "feature_encoder": FeatureEncoder,
+    "wavenet_encoder": WaveNetEncoder,
+    "conv_subsampling": ConvSubsampling,
+    "wavenet_stack": WaveNetStack,
+    "conv_positional_embedding": ConvPositionalEmbedding,
+    "conformer_conv_module": ConformerConvModule,
     "conv1d": Conv1d,
     "layer_norm": LayerNorm,
+    "batch_norm": BatchNorm,
+    "cumulative_norm": CumulativeNorm,
     "sequential": Sequential,
     "residual": Residual,
     "parallel": Parallel,
@@ -160,13 +179,13 @@ def describe_stage(layer: nn.Module) -> Table:
         return table | {"join": layer.join, "branches": [_describe_chain(branch) for _, branch in named_parts(layer)]}
     if isinstance(layer, Residual):
         return table | {"scale": layer.scale, "body": _describe_chain(layer.body)}
-    if isinstance(layer, Sequential):
+    if kind is Sequential:
         return table | {"layers": [describe_stage(part) for part in layer]}
     parameters = _parameters(kind)
     for key in parameters:
         if key not in _inherited(parameters):
             value = getattr(layer, key)
-            table[key] = _to_toml(value is not None if key == "bias" else value)
+            table[key] = _to_toml(value is not None if key == "bias" and not isinstance(value, bool) else value)
     return table
 
 
@@ -179,7 +198,7 @@ def _describe_torch_layer_norm(layer: nn.LayerNorm) -> Table:
 
 def _describe_chain(layer: nn.Module) -> list[Table]:
     """A Sequential of one stays one: `_chain` would unwrap it, and its weights would have other names."""
-    if isinstance(layer, Sequential) and len(layer) != 1:
+    if type(layer) is Sequential and len(layer) != 1:
         return [describe_stage(part) for part in layer]
     return [describe_stage(layer)]
 

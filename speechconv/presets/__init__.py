@@ -10,7 +10,7 @@ def preset_names() -> dict[str, str]:
     """Name -> one line of description.
 
     >>> sorted(preset_names())
-    ['logmel']
+    ['conformer-front', 'full', 'full-causal', 'logmel', 'wav2vec2-base', 'wav2vec2-large', 'wavenet-encoder']
     """
     files = sorted(resources.files(__name__).iterdir(), key=lambda file: file.name)
     return {

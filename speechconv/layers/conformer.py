@@ -1,0 +1,116 @@
+"""The convolution module of the Conformer.
+
+    u = GLU(W_1 LN(x))                  W_1: C -> 2 C; unreal frames become 0 here, before frames are mixed
+    v = SiLU(norm(w * u))               one filter w for each channel
+    y = dropout(W_2 v)
+
+In inference batch norm is one more affine map per channel, which the depthwise filters take in, zero padding included:
+
+    s (w * u + b - mean) + beta = (s w) * u + s (b - mean) + beta          s = gamma / sqrt(var + eps)
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Literal
+
+import torch
+from torch import nn
+
+from speechconv.checks import check_choice, check_count, check_flag
+from speechconv.combine import Sequential, named_parts
+from speechconv.conv import Conv1d
+from speechconv.layers.positional import frame_keeping_pads
+from speechconv.norm import BatchNorm, LayerNorm
+
+
+class ConformerConvModule(Sequential):
+    """Layer norm, pointwise (C -> 2 C), GLU, depthwise, norm, SiLU, pointwise, dropout; the branch alone.
+
+    Args:
+        channels: C of a frame, >= 1.
+        kernel_size: taps k of the depthwise convolution, frames, >= 1.
+        padding: of the depthwise convolution: "same" (look-ahead k // 2 frames), "causal" (none), or (left, right) with
+            left + right = k - 1.
+        norm: behind the depthwise convolution: "batch" over the valid frames of a batch, or "layer" over channels.
+        bias: add a learned constant in each of the three convolutions.
+        dropout: probability that a value of the output is 0 in training, 0 ... 1.
+
+    Shape:
+        (batch, frames, channels) -> the same. `Residual(ConformerConvModule(...))` adds it to its input.
+
+    Raises:
+        ValueError: an argument outside its range, or pads that change the number of frames.
+
+    Pointwise convolutions are `torch.nn.Linear`: a checkpoint's (out, in, 1) loses its last axis.
+
+    Source: Gulati et al. 2020, "Conformer", arXiv 2005.08100, section 2.2 and figure 2.
+
+    Example:
+        >>> module = ConformerConvModule(144)
+        >>> module(torch.zeros(2, 50, 144)).shape, module.geometry.lookahead
+        (torch.Size([2, 50, 144]), 15)
+    """
+
+    depthwise: Conv1d
+    depthwise_norm: BatchNorm | LayerNorm
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        kernel_size: int = 31,
+        padding: Literal["same", "causal"] | tuple[int, int] = "same",
+        norm: Literal["batch", "layer"] = "batch",
+        bias: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        channels, kernel_size = check_count("channels", channels), check_count("kernel_size", kernel_size)
+        pads = frame_keeping_pads(padding, kernel_size)
+        check_choice("norm", norm, ("batch", "layer"))
+        check_flag("bias", bias)
+        if not 0 <= dropout <= 1:
+            raise ValueError(f"dropout (={dropout}) must lie in 0 ... 1.")
+        self.channels, self.kernel_size, self.padding = channels, kernel_size, padding
+        self.norm, self.bias, self.dropout = norm, bias, dropout
+        self._chain(
+            {
+                "layer_norm": LayerNorm(channels),
+                "pointwise_in": nn.Linear(channels, 2 * channels, bias=bias),
+                "glu": nn.GLU(),
+                "depthwise": Conv1d(channels, channels, kernel_size, groups=channels, bias=bias, padding=pads),
+                "depthwise_norm": BatchNorm(channels) if norm == "batch" else LayerNorm(channels),
+                "silu": nn.SiLU(),
+                "pointwise_out": nn.Linear(channels, channels, bias=bias),
+                "drop": nn.Dropout(dropout),
+            }
+        )
+
+    def fuse(self) -> Sequential:
+        """An equal layer for inference, independent of this one: a chain of the same parts, batch norm folded away.
+
+        Raises:
+            ValueError: in training mode.
+
+        >>> [type(part).__name__ for part in ConformerConvModule(4).eval().fuse()]
+        ['LayerNorm', 'Linear', 'GLU', 'Conv1d', 'SiLU', 'Linear', 'Dropout']
+        """
+        if self.training:
+            raise ValueError("fuse() is for inference: call .eval() first.")
+        fused = copy.deepcopy(self)
+        parts = dict(named_parts(fused))
+        if isinstance(fused.depthwise_norm, BatchNorm):
+            _fold(fused.depthwise, fused.depthwise_norm)
+            del parts["depthwise_norm"]
+        return Sequential(*parts.values()).eval()
+
+
+@torch.no_grad()
+def _fold(conv: Conv1d, norm: BatchNorm) -> None:
+    """Let `conv` do what `norm` does behind it; in float64, rounded once."""
+    scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+    bias = 0 if conv.bias is None else conv.bias.double()
+    bias = scale * (bias - norm.running_mean.double()) + norm.bias.double()
+    conv.weight.copy_(scale[:, None, None] * conv.weight.double())
+    conv.bias = nn.Parameter(bias.to(conv.weight.dtype))
