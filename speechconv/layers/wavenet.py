@@ -24,10 +24,14 @@ from speechconv.combine import delay
 from speechconv.conv import Conv1d
 from speechconv.geometry import Geometry
 from speechconv.layer import Layer, run_offline, run_step
-from speechconv.layout import axes
+from speechconv.layout import axes, pad
 from speechconv.plan import Clock, Edge, Memory, Plan, State, join_path
 
 DILATIONS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+TILE_FRAMES = 4096
+"""Frames, of all rows and per thread, that go through the stack together where no gradient is asked for: what each
+layer makes of them stays in cache."""
 
 
 class WaveNetStack(Layer):
@@ -104,10 +108,26 @@ class WaveNetStack(Layer):
         return Flows(residual, x.new_zeros(()), condition)
 
     def offline(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        tile = TILE_FRAMES * torch.get_num_threads()
+        if not torch.is_grad_enabled() and x.shape[0] * x.shape[1] > 2 * tile:
+            return self._offline_in_tiles(x, lengths, max(1, tile // len(x)))
         flows = self._flows(x)
         for layer in self.layers:
             flows = layer(run_offline(layer.dilated, flows.residual, lengths), flows)
         return flows.skips
+
+    def _offline_in_tiles(self, x: Tensor, lengths: Tensor | None, tile: int) -> Tensor:
+        """The same as a stream, `tile` frames a step."""
+        plan = self.plan(Edge(self.channels + self.condition_channels, delay=0))
+        state = tuple(x.new_zeros(len(x), *memory.shape) for memory in plan.state_spec)
+        age = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        end = age + x.shape[1] if lengths is None else lengths
+        frames = []
+        for new in pad(x, 0, self.geometry.lookahead).split(tile, 1):
+            y, state = self.step(new, state, plan, Clock(age, end - age, preroll=0))
+            age = age + new.shape[1]
+            frames.append(y)
+        return torch.cat(frames, 1)[:, self.geometry.lookahead :]
 
     def plan(self, edge: Edge, path: str = "") -> Plan:
         parts, memories = [], []
@@ -193,4 +213,4 @@ def check_dilations(dilations: Sequence[int]) -> tuple[int, ...]:
     """
     if not isinstance(dilations, tuple | list) or not dilations:
         raise ValueError(f"dilations (={dilations!r}) must be a tuple of integers >= 1, one for each layer.")
-    return type(dilations)(check_count(f"dilations[{i}]", dilation) for i, dilation in enumerate(dilations))
+    return tuple(check_count(f"dilations[{i}]", dilation) for i, dilation in enumerate(dilations))

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import speechconv as sc
+from speechconv.layers import wavenet
 from speechconv.layers.wavenet import DILATIONS, WaveNetStack
 from tests.stacks import stream
 
@@ -87,6 +88,34 @@ def test_a_stack_of_real_size_keeps_float32_and_bfloat16_precision(causal: bool)
         y = stack.bfloat16()(x.bfloat16()).double()
     assert y.shape == expected.shape
     assert (y - expected).norm() <= HALF * expected.norm()
+
+
+@each_stack
+@pytest.mark.parametrize("behind", [False, True])
+def test_tiles_give_the_same_numbers(options: dict[str, Any], behind: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With gradients the stack goes through at once; without, in tiles, rows of unequal length among them."""
+    monkeypatch.setattr(wavenet, "TILE_FRAMES", 10)
+    steps = 0
+    step = WaveNetStack.step
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        return step(*arguments)
+
+    monkeypatch.setattr(WaveNetStack, "step", counted)
+    stack = WaveNetStack(4, **options)
+    conv = [sc.Conv1d(stack.in_channels or 0, stack.in_channels or 0, 3, padding="same")] if behind else []
+    net = sc.Sequential(*conv, stack).double()
+    x, lengths = torch.randn(3, 41, stack.in_channels or 0, dtype=torch.float64), torch.tensor([41, 0, 18])
+    x[2, 18:] = torch.nan
+    whole, _ = net(x, lengths)
+    alone = net(x[:1])
+    assert steps == 0
+    with torch.no_grad():
+        assert off(net(x, lengths)[0], whole) <= EXACT
+        assert steps == -(-(41 + stack.geometry.lookahead) // 3)
+        assert off(net(x[:1]), alone) <= EXACT
 
 
 @each_stack
