@@ -115,7 +115,7 @@ class _Trial:
             return 0.0
         difference = (y - expected).abs()
         worst = float(difference.max() / expected.abs().max().clip(min=torch.finfo(torch.float64).tiny))
-        frame = int(difference.flatten(1).amax(1).argmax())
+        frame = int(difference.reshape(len(difference), -1).amax(1).argmax())
         _require(
             worst <= self.tolerance,
             f"{what}: frame {frame} is {worst:.1e} of the largest value off, {self.tolerance:.0e} is allowed.",

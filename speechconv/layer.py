@@ -136,7 +136,7 @@ class Layer(nn.Module):
             clock: which frames are real.
         """
         g = self.geometry
-        if (g.pad_left or g.pad_right) and not plan.edge.raw:
+        if (g.pad_right or (g.pad_left and plan.edge.delay)) and not plan.edge.raw:  # else none reaches a real frame
             x = plan.edge.zero_unreal(x, clock)
         if not state:
             gap = g.stride - g.receptive_field
