@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from speechconv.audio.pipe import PcmReader
+    from speechconv.pipeline import Pipeline
 
 OK, USAGE, FAILED, INTERRUPTED = 0, 2, 3, 130
 
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         _say(f"{name}: interrupted. {stop}".rstrip())
         return INTERRUPTED
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ImportError) as error:
         _say(f"{name}: {error}")
         return USAGE
 
@@ -54,11 +55,12 @@ def _occupy_standard_descriptors() -> None:
 def _extract(args: argparse.Namespace) -> int:
     from speechconv.extraction import extract
 
+    source, overrides = _pipeline(args)
     summary = extract(
         args.inputs,
         args.output,
-        pipeline=args.pipeline,
-        overrides=dict(args.set),
+        pipeline=source,
+        overrides=overrides,
         jobs=args.jobs,
         channel=args.channel,
         resample=args.resample,
@@ -78,7 +80,7 @@ def _stream(args: argparse.Namespace) -> int:
 
     _check_stream(args)
     encoded = {"f32": _f32, "text": _text}[args.format]
-    pipe = build_pipeline(args.pipeline, dict(args.set), args.random_weights)
+    pipe = build_pipeline(*_pipeline(args), args.random_weights).fuse()
     session = pipe.stream()
     try:
         source = _source(args)
@@ -94,6 +96,25 @@ def _stream(args: argparse.Namespace) -> int:
     seconds = waveform.num_samples / pipe.sample_rate
     _say(f"speechconv stream: {session.num_frames} frames, {seconds:.1f} s of audio")
     return OK
+
+
+def _pipeline(args: argparse.Namespace) -> tuple[str | Pipeline, dict[str, Any]]:
+    """The pipeline that the options name, and the values to build it with; --weights builds it here."""
+    overrides = dict(args.set)
+    if args.weights is None:
+        return args.pipeline or "logmel", overrides
+    from speechconv.adapters import huggingface
+    from speechconv.pipeline import open_pipeline
+
+    if args.random_weights is not None:
+        raise ValueError("--weights and --random-weights are two answers to one question; give one of them.")
+    if args.pipeline is None:
+        if overrides:
+            raise ValueError("--set changes a preset's values; name the preset by --pipeline, or drop --set.")
+        return huggingface.load(args.weights), {}
+    pipe = open_pipeline(args.pipeline, overrides)
+    huggingface.load_into(pipe, args.weights)
+    return pipe, {}
 
 
 def _check_stream(args: argparse.Namespace) -> None:
@@ -277,11 +298,16 @@ def _add(
 def _add_pipeline_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--pipeline",
-        default="logmel",
         metavar="NAME|FILE",
-        help="preset name, .toml or .safetensors file (default: logmel)",
+        help="preset name, .toml or .safetensors file (default: logmel; with --weights: what they are made for)",
     )
     _add_set(command)
+    command.add_argument(
+        "--weights",
+        metavar="FILE|FOLDER|HUB-NAME",
+        help="a wav2vec 2.0 or HuBERT checkpoint of transformers, torchaudio or fairseq: .safetensors, .pt, a folder "
+        "with config.json, or a name such as facebook/wav2vec2-base; gives the input of its Transformer",
+    )
     command.add_argument(
         "--random-weights", type=int, metavar="SEED", help="allow a pipeline without weights of its own, drawn by SEED"
     )

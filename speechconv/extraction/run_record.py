@@ -1,6 +1,7 @@
 """run.json: what ran, with which versions, and how it ended. Its keys are stable.
 
 pipeline            TOML of the pipeline (of one with stages that have no TOML name: how Python prints it)
+weights             sha256 of all its weights and statistics; null where it has none
 versions            of speechconv, torch, numpy, soundfile, soxr, python
 argv                the command line of the process
 options             inputs, pipeline, overrides, jobs, channel, resample, overwrite, random_weights
@@ -12,6 +13,7 @@ real_time_factor    wall seconds for one second of audio; null without audio
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -48,6 +50,7 @@ class RunRecord:
         self.out = out
         self._fields: dict[str, Any] = {
             "pipeline": _text(pipeline),
+            "weights": _fingerprint(pipeline),
             "versions": _versions(),
             "argv": sys.argv,
             "options": dict(options),
@@ -86,6 +89,15 @@ def _text(pipeline: Pipeline) -> str:
         return pipeline.to_toml()
     except TypeError:
         return repr(pipeline)
+
+
+def _fingerprint(pipeline: Pipeline) -> str | None:
+    tensors = pipeline.state_dict()
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest() if tensors else None
 
 
 def _versions() -> dict[str, str]:
