@@ -23,8 +23,9 @@ demo: $(READY)  ## extract log-mel features of audio_samples/ into demo_features
 test: $(READY) check  ## formatting, lint, types, then the whole suite with doctests
 	$(BIN)/python -m pytest
 
-slow: $(READY)  ## the law on ten times as many random stacks, with the worst differences found
+slow: $(READY)  ## the law on ten times as many random stacks, and half an hour of audio through wav2vec 2.0
 	SPEECHCONV_EXAMPLES=1000 $(BIN)/python -m pytest tests/test_law.py --hypothesis-show-statistics
+	SPEECHCONV_SLOW=1 $(BIN)/python -m pytest -s tests/extraction/test_whole_utterance.py -k half_an_hour
 
 check: $(READY)  ## ruff and pyright
 	$(BIN)/ruff format --check .

@@ -1,0 +1,130 @@
+"""Statistics of a whole utterance: extract reads a file again for each, and the features are those of one forward."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import speechconv as sc
+from speechconv.extraction.pipelines import build_pipeline
+from tests.extraction.runs import errors, manifest, start
+from tests.sounds import noise
+
+SMALL: dict[str, Any] = {
+    "encoder.channels": 16,
+    "projection_norm.channels": 16,
+    "projection.in_features": 16,
+    "projection.out_features": 32,
+    "positional.body": [{"stage": "conv_positional_embedding", "channels": 32}],
+}
+PRESETS = {"wav2vec2-base": SMALL | {"transformer_norm.channels": 32}, "wav2vec2-large": SMALL}
+
+slow = pytest.mark.skipif("SPEECHCONV_SLOW" not in os.environ, reason="takes minutes; `make slow` runs it")
+
+
+def one_forward(preset: str, sound: Path, overrides: dict[str, Any]) -> np.ndarray:
+    """The features that the whole file gives at once."""
+    pipe = build_pipeline(preset, overrides, random_weights=0)
+    samples, sample_rate = soundfile.read(sound, dtype="float32")
+    assert sample_rate == pipe.sample_rate
+    with torch.no_grad():
+        return pipe(torch.from_numpy(samples.reshape(len(samples), -1).mean(1))[None])[0].numpy()
+
+
+def extracted(preset: str, sounds: list[Path], out: Path, overrides: dict[str, Any]) -> dict[str, np.ndarray]:
+    sc.extract(sounds, out, pipeline=preset, overrides=overrides, random_weights=0, resample="error")
+    return {line["audio"]: np.load(out / line["path"]) for line in manifest(out)}
+
+
+def assert_equal_to_one_forward(preset: str, sounds: list[Path], out: Path) -> None:
+    """1e-5 of scale, DESIGN's for float32: blocks of other sizes round otherwise."""
+    features = extracted(preset, sounds, out, PRESETS[preset])
+    assert len(features) == len(sounds)
+    for sound in sounds:
+        expected = one_forward(preset, sound, PRESETS[preset])
+        own = features[str(sound)]
+        assert own.shape == expected.shape
+        assert np.abs(own - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_features_of_a_file_are_those_of_one_forward(preset: str, audio_samples: Path, tmp_path: Path) -> None:
+    """Several files in turn: the statistics of one must not stay for the next."""
+    sounds = sorted((audio_samples / "speech").glob("*_16k.wav"))
+    assert len(sounds) >= 3
+    assert_equal_to_one_forward(preset, sounds, tmp_path / "out")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_features_of_real_speech_are_those_of_one_forward(preset: str, real_speech: Path, tmp_path: Path) -> None:
+    sounds = []
+    for sound in sorted(real_speech.glob("*_0.wav"))[:5]:
+        samples, _ = soundfile.read(sound)
+        sounds.append(tmp_path / sound.name)
+        soundfile.write(sounds[-1], samples, 16000)  # 8 kHz speech played twice as fast is speech enough
+    assert_equal_to_one_forward(preset, sounds, tmp_path / "out")
+
+
+def test_workers_give_the_same_bytes(audio_samples: Path, tmp_path: Path) -> None:
+    runs: list[list[str]] = []
+    for jobs in (1, 2):
+        out = tmp_path / str(jobs)
+        overrides = PRESETS["wav2vec2-large"]
+        sc.extract(
+            audio_samples / "speech", out, pipeline="wav2vec2-large", overrides=overrides, random_weights=0, jobs=jobs
+        )
+        runs.append(sorted(line["sha256"] for line in manifest(out)))
+    assert runs[0] == runs[1]
+
+
+def test_a_pipeline_that_is_handed_over_stays_as_it_was(audio_samples: Path, tmp_path: Path) -> None:
+    pipe = build_pipeline("wav2vec2-large", PRESETS["wav2vec2-large"], random_weights=0)
+    before = pipe.to_toml()
+    for parameter in pipe.parameters():
+        parameter.data.add_(0.01)  # trained, so to speak: no fresh random weights
+    sc.extract(audio_samples / "speech", tmp_path / "out", pipeline=pipe)
+    assert pipe.to_toml() == before
+    with pytest.raises(sc.NotStreamable):
+        pipe.stream()
+
+
+@pytest.mark.parametrize("samples", [0, 1, 9, 10, 399, 400])
+def test_files_too_short_for_statistics_or_frames_are_no_fault(samples: int, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "x.wav", noise(samples), 16000)
+    extracted("wav2vec2-large", [tmp_path / "x.wav"], tmp_path / "out", PRESETS["wav2vec2-large"])
+    assert [line["frames"] for line in manifest(tmp_path / "out")] == [samples // 400] * (samples > 0)
+    assert len(errors(tmp_path / "out")) == (samples == 0)  # a file without samples is an error line, as ever
+
+
+def imported_kibibytes() -> int:
+    """Peak memory of a process that imports what extract imports, and no more."""
+    program = "import resource, speechconv.extraction.engine as e; print(resource.getrusage(0).ru_maxrss)"
+    return int(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout)
+
+
+@slow
+def test_half_an_hour_takes_little_memory_and_gives_the_features_of_one_forward(tmp_path: Path) -> None:
+    """wav2vec2-base as it is; at most 500 MB above the imports; the activation of conv 0 alone would take 12 GB."""
+    sound, out = tmp_path / "half_an_hour.wav", tmp_path / "out"
+    soundfile.write(sound, np.tile(noise(16000 * 60), 30) * np.linspace(0.1, 1, 30 * 60 * 16000), 16000)
+    process = start("extract", sound, "--output", out, "--pipeline", "wav2vec2-base", "--random-weights", "0")
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    process.communicate()
+    assert process.returncode == 0
+    above = (usage.ru_maxrss - imported_kibibytes()) * 1024 / 1e6
+    expected = one_forward("wav2vec2-base", sound, {})
+    own = np.load(out / "half_an_hour.npy")
+    difference = float(np.abs(own - expected).max() / np.abs(expected).max())
+    print(f"{above:.0f} MB above the imports, {difference:.1e} of scale from one forward")  # noqa: T201 - `-s` shows it
+    assert own.shape == (89999, 768)
+    assert difference <= 1e-5
+    assert above <= 500
