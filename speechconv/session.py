@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NewType
 
@@ -240,8 +241,7 @@ class SessionPool:
         taken = {self._rows[handle]: self._inlets[handle].take(blocks) for handle in handles}
         idle = torch.zeros_like(next(iter(taken.values())))
         x = torch.stack([taken.get(row, idle) for row in range(self.max_sessions)])
-        active = torch.tensor([row in taken for row in range(self.max_sessions)], device=x.device)
-        y, first, valid, self._state = self.core.step(x, self._state, active)
+        y, first, valid, self._state = self.core.step(x, self._state, self._active(taken))
         spans = torch.stack((first, first + valid), 1).tolist()
         frames = {}
         for handle in handles:
@@ -250,3 +250,10 @@ class SessionPool:
             if end > start:
                 frames[handle] = y[row, start:end]
         return frames
+
+    def _active(self, rows: Collection[int]) -> Tensor | None:
+        """Which rows keep step; None spares a copy of the whole state where every open stream does, for a free row may
+        hold anything: `open` clears it."""
+        if len(rows) == len(self._rows):
+            return None
+        return torch.tensor([row in rows for row in range(self.max_sessions)], device=self.core.device)

@@ -138,6 +138,9 @@ def _build_layer(kind: type[nn.Module], settings: Table, context: Mapping[str, A
         if key not in context:
             raise ValueError(f"{place} needs {key} from {HANDED_DOWN[key]}, and there is none.")
     check_known(settings, [key for key in parameters if key not in inherited], "key", place)
+    for key, value in settings.items():
+        if value is None and parameters[key].default == "none":  # GELU's own word, not Python's None
+            settings[key] = "none"
     try:
         return kind(**settings, **{key: context[key] for key in inherited}, **IMPLIED.get(kind, {}))
     except ValueError as error:

@@ -114,7 +114,7 @@ def imported_kibibytes() -> int:
 def test_half_an_hour_takes_little_memory_and_gives_the_features_of_one_forward(tmp_path: Path) -> None:
     """wav2vec2-base as it is; at most 500 MB above the imports; the activation of conv 0 alone would take 12 GB."""
     sound, out = tmp_path / "half_an_hour.wav", tmp_path / "out"
-    soundfile.write(sound, np.tile(noise(16000 * 60), 30) * np.linspace(0.1, 1, 30 * 60 * 16000), 16000)
+    soundfile.write(sound, np.tile(noise(16000 * 60).ravel(), 30) * np.linspace(0.1, 1, 30 * 60 * 16000), 16000)
     process = start("extract", sound, "--output", out, "--pipeline", "wav2vec2-base", "--random-weights", "0")
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

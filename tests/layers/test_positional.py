@@ -259,10 +259,11 @@ def test_fused_equals_the_embedding_offline_and_live(variant: str, dtype: torch.
 
 
 def test_fused_weights_are_those_that_torch_computes() -> None:
+    """In float64: torch's float32 lengths are 2e-6 off, ours 4e-7."""
     _, conv = transformers_embedding(768, 128, 16)
-    fused = twin_of(conv).eval().fuse()
+    fused = twin_of(conv.double()).eval().fuse()
     nn.utils.parametrize.remove_parametrizations(conv, "weight")
-    assert torch.equal(fused.state_dict()["0.weight"], conv.weight)
+    assert off(fused.state_dict()["0.weight"], conv.weight) <= 1e-12
 
 
 def test_fusing_leaves_the_embedding_alone_and_draws_nothing() -> None:
