@@ -95,10 +95,8 @@ class CumulativeNorm(Layer):
         return Plan(self, path, edge, edge.after(self.geometry, self.channels_after(edge.channels)), memories)
 
     def step(self, x: Tensor, state: State, plan: Plan, clock: Clock) -> tuple[Tensor, State]:
-        first, end = plan.edge.real(clock, x.shape[1])
-        index = torch.arange(x.shape[1], device=x.device)
-        real = (index >= first[:, None]) & (index < end[:, None])
-        y, after = self._normalise(x, _Running(*state), first, real)
+        real = plan.edge.real(clock, x.shape[1])
+        y, after = self._normalise(x, _Running(*state), real.first, real.mask)
         return y, (after.count, after.mean, after.scatter)
 
     def extra_repr(self) -> str:

@@ -69,6 +69,11 @@ class Geometry:
         return self.pad_left + self.pad_right - self.receptive_field
 
     @property
+    def law(self) -> tuple[int, int]:
+        """All that `num_frames` depends on."""
+        return self.stride, self._slack
+
+    @property
     def lookahead(self) -> int:
         """Samples after sample S t that frame t needs; 0 is causal."""
         return self.receptive_field - 1 - self.pad_left

@@ -12,7 +12,7 @@ real iff 0 <= j < frames_i(age + remain - p).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -38,12 +38,25 @@ class NotStreamable(TypeError):
         super().__init__(f"{path or 'this layer'} cannot stream: {reason} Instead: {'; '.join(alternatives)}.")
 
 
-class Clock(NamedTuple):
-    """What a step knows of time: (batch,) int64 samples fed before it, samples still to come, and the pre-roll."""
+@dataclass(frozen=True)
+class Clock:
+    """What a step knows of time: (batch,) int64 samples fed before it, samples still to come, and the pre-roll.
+
+    `known` remembers which frames are real, for the many edges of one step that share the answer.
+    """
 
     age: Tensor
     remain: Tensor
     preroll: int
+    known: dict[tuple[int, ...], RealFrames] = field(default_factory=dict)
+
+
+class RealFrames(NamedTuple):
+    """(batch,) first real frame of a step and the one behind the last, equal where none is; (batch, count) mask."""
+
+    first: Tensor
+    end: Tensor
+    mask: Tensor
 
 
 @dataclass(frozen=True)
@@ -77,18 +90,24 @@ class Edge:
         """The same frames, `frames` later."""
         return replace(self, delay=self.delay + frames, raw=False)
 
-    def real(self, clock: Clock, count: int) -> tuple[Tensor, Tensor]:
-        """(batch,) first real one of the `count` frames of a step, and the one behind the last; equal where none is."""
+    def real(self, clock: Clock, count: int) -> RealFrames:
+        """Which of the `count` frames of a step are real."""
+        key = (*self.geometry.law, self.delay, count)
+        if key not in clock.known:
+            clock.known[key] = self._real(clock, count)
+        return clock.known[key]
+
+    def _real(self, clock: Clock, count: int) -> RealFrames:
         start = clock.age // self.geometry.stride - self.delay
         total = self.geometry.num_frames(clock.age + clock.remain - clock.preroll)
         first = (-start).clip(0, count)
-        return first, torch.maximum((total - start).clip(0, count), first)
+        end = torch.maximum((total - start).clip(0, count), first)
+        index = torch.arange(count, device=clock.age.device)
+        return RealFrames(first, end, (index >= first[:, None]) & (index < end[:, None]))
 
     def zero_unreal(self, x: Tensor, clock: Clock, active: Tensor | None = None) -> Tensor:
         """`x` with 0 before the first and after the last real frame, and in rows that are not active."""
-        first, end = self.real(clock, x.shape[1])
-        index = torch.arange(x.shape[1], device=x.device)
-        real = (index >= first[:, None]) & (index < end[:, None])
+        real = self.real(clock, x.shape[1]).mask
         return keep(x, real if active is None else real & active[:, None])
 
 

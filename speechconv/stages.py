@@ -183,7 +183,7 @@ def describe_stage(layer: nn.Module) -> Table:
     if isinstance(layer, Residual):
         return table | {"scale": layer.scale, "body": _describe_chain(layer.body)}
     if kind is Sequential:
-        return table | {"layers": [describe_stage(part) for part in layer]}
+        return table | {"layers": [describe_stage(part) for _, part in named_parts(layer)]}
     parameters = _parameters(kind)
     for key in parameters:
         if key not in _inherited(parameters):

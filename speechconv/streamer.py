@@ -122,7 +122,7 @@ class Streamer:
         clock = Clock(state.age, state.remain, self.preroll)
         x = self.plan.edge.zero_unreal(x, clock, active)
         y, memories = run_step(self.plan, x, state.memories, clock)
-        first, end = self.plan.out.real(clock, y.shape[1])
+        first, end, _ = self.plan.out.real(clock, y.shape[1])
         age = (state.age + count).clip(max=self.age_limit)
         remain = torch.where(state.remain == OPEN, OPEN, state.remain - count)
         if active is None:
