@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import speechconv as sc
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 
@@ -23,9 +25,23 @@ def commands() -> list[str]:
     return [line for line in lines if line and not line.startswith("make ")]
 
 
-def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run in a folder of its own that sees audio_samples/, with this environment's commands first on the path."""
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model as the hub gives facebook/wav2vec2-base: of its shapes before the Transformer, its weights random."""
+    from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+    folder = tmp_path_factory.mktemp("hub")
+    Wav2Vec2Model(Wav2Vec2Config(num_hidden_layers=0)).save_pretrained(folder)
+    return folder
+
+
+def run(arguments: list[str], folder: Path, checkpoint: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run in a folder of its own that sees audio_samples/ and, by the name it has on the hub, the `checkpoint`; with
+    this environment's commands first on the path."""
     (folder / "audio_samples").symlink_to(ROOT / "audio_samples")
+    if checkpoint:
+        (folder / "facebook").mkdir()
+        (folder / "facebook" / "wav2vec2-base").symlink_to(checkpoint)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
         arguments,
@@ -39,15 +55,15 @@ def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("number", range(len(blocks("python"))))
-def test_every_python_block_runs(number: int, tmp_path: Path) -> None:
-    done = run([sys.executable, "-W", "error", "-c", blocks("python")[number]], tmp_path)
+def test_every_python_block_runs(number: int, tmp_path: Path, checkpoint: Path) -> None:
+    done = run([sys.executable, "-W", "error", "-c", blocks("python")[number]], tmp_path, checkpoint)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
 
 
 @pytest.mark.parametrize("command", commands())
-def test_every_command_runs(command: str, tmp_path: Path) -> None:
-    done = run(["bash", "-o", "pipefail", "-c", command.replace("| head -n 2", "| sed -n 1,2p")], tmp_path)
+def test_every_command_runs(command: str, tmp_path: Path, checkpoint: Path) -> None:
+    done = run(["bash", "-o", "pipefail", "-c", command.replace("| head -n 2", "| sed -n 1,2p")], tmp_path, checkpoint)
     expected = 3 if "/dev/null" in command else 0  # an empty stream is a failed input
     assert done.returncode == expected, done.stderr
 
@@ -56,6 +72,19 @@ def test_the_first_block_gives_the_shape_that_its_comment_states(tmp_path: Path)
     done = run([sys.executable, "-c", blocks("python")[0]], tmp_path)
     (stated,) = re.findall(r"-> (\(1, \d+, 80\))", blocks("python")[0])
     assert done.stdout.strip() == f"torch.Size([{stated[1:-1]}]) 160 199"
+
+
+def test_the_table_of_parts_tells_what_the_parts_are() -> None:
+    rows = re.findall(r"^\| `(\w+\(\d*\))` \|.*?\| (\d+) \w+ \| (\d+) \w+ \| (\d+) \w+ \|$", README, re.MULTILINE)
+    assert len(rows) == 6
+    for part, *stated in rows:
+        layer = eval(f"sc.{part}", {"sc": sc})
+        g = layer.geometry
+        assert [g.stride, g.receptive_field, g.lookahead] == [int(number) for number in stated]
+        (shapes,) = re.findall(
+            rf"`{re.escape(part)}` \|[^|]*\| `\(batch, (.*?)\)` -> `\(batch, frames, (\d+)\)`", README
+        )
+        assert shapes == (f"frames, {layer.in_channels}" if layer.in_channels else "samples", str(layer.out_channels))
 
 
 def test_every_make_target_that_it_names_exists() -> None:
