@@ -106,3 +106,16 @@ def start(*arguments: str | Path, start_new_session: bool = False) -> subprocess
         stdin=subprocess.DEVNULL,
         start_new_session=start_new_session,
     )
+
+
+def peak_kibibytes(program: str, *arguments: str | Path) -> int:
+    """Peak memory of a Python program in a process of its own, by Linux's count for that program alone. (`ru_maxrss`
+    begins with what the process had that started it.)"""
+    count = "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+    command = [sys.executable, "-c", f"import sys\n{program}\n{count}", *map(str, arguments)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return int(done.stdout.splitlines()[-1])
+
+
+EXTRACT = "from speechconv.cli import main; assert main(['extract', *sys.argv[1:]]) == 0"
+"""The command as a program for `peak_kibibytes`."""

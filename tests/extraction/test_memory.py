@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import wave
 from pathlib import Path
 
-from tests.extraction.runs import manifest, start
+from tests.extraction.runs import EXTRACT, manifest, peak_kibibytes
 from tests.sounds import noise, s16
 
 
@@ -19,13 +18,8 @@ def write_noise(path: Path, minutes: int) -> None:
 
 
 def peak_mebibytes(sound: Path, out: Path) -> float:
-    """Of a command that extracts `sound`, as the kernel counted it."""
-    process = start("extract", sound, "--output", out)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    process.communicate()
-    assert process.returncode == 0
-    return usage.ru_maxrss / 1024
+    """Of a command that extracts `sound`."""
+    return peak_kibibytes(EXTRACT, sound, "--output", out) / 1024
 
 
 def test_an_hour_takes_hardly_more_memory_than_a_minute(tmp_path: Path) -> None:
