@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import logmel, timing
+from benchmarks import encoder, logmel, streams, timing
 
 HEADINGS = "| log-mel | median ms | times real time | times torchaudio's speed |"
 
@@ -39,6 +39,45 @@ def test_what_does_not_agree_is_not_timed() -> None:
         SystemExit, match=r"^louder is 3\.0e\+00 of the largest mel power away from torchaudio; nothing"
     ):
         logmel.check_agreement(functions, torch.rand(1, 1600))
+
+
+def cells(lines: list[str], headings: str) -> list[list[str]]:
+    """Rows of the table under these headings."""
+    after = lines[next(i for i, line in enumerate(lines) if line.startswith(headings)) + 2 :]
+    table = after[: next((i for i, line in enumerate(after) if not line), len(after))]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+
+
+def test_the_encoder_benchmark_prints_speeds_against_the_faster_peer(capsys: pytest.CaptureFixture[str]) -> None:
+    encoder.main(["--seconds", "0.2", "--repeats", "1", "--threads", "1", "--norms", "group", "--dtypes", "float32"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == timing.machine()
+    rows = cells(lines, "| group norm, float32, 0.2 s, 1 thread | median ms | times the faster peer's speed |")
+    assert [row[0] for row in rows] == ["transformers", "torchaudio", "speechconv"]
+    assert max(float(row[2]) for row in rows[:2]) == 1.0
+    assert all(float(row[4].rstrip("%")) > 0 for row in rows)
+
+
+def test_the_encoder_benchmark_counts_every_multiplication() -> None:
+    """4.9 GFLOP a second of audio: DESIGN's figure; and one by one for a single frame."""
+    assert encoder.flops(16000 * 100) / 100 == pytest.approx(4.9e9, rel=0.01)
+    frames = (79, 39, 19, 9, 4, 2, 1)
+    taps = (10, 3 * 512, 3 * 512, 3 * 512, 3 * 512, 2 * 512, 2 * 512)
+    assert encoder.flops(400) == sum(2 * n * k * 512 for n, k in zip(frames, taps, strict=True))
+
+
+def test_encoders_that_do_not_agree_are_not_timed() -> None:
+    functions = {"transformers": lambda x: x, "quieter": lambda x: 0.5 * x}
+    with pytest.raises(SystemExit, match=r"^quieter is 5\.0e-01 of the largest value away from transformers; nothing"):
+        encoder.check_agreement(functions, torch.rand(1, 100), "float32")
+
+
+def test_the_streams_benchmark_prints_percentiles_and_sessions(capsys: pytest.CaptureFixture[str]) -> None:
+    streams.main(["--blocks", "5", "--sessions", "1", "3", "--pipelines", "light"])
+    lines = capsys.readouterr().out.splitlines()
+    rows = cells(lines, "| light: sessions | p50 ms | p99 ms | p50 ms a session | carried by one core |")
+    assert [row[0] for row in rows] == ["1", "3"]
+    assert all(0 < float(p50) <= float(p99) for _, p50, p99, *_ in rows)
 
 
 def test_works_take_turns_and_the_median_counts(monkeypatch: pytest.MonkeyPatch) -> None:

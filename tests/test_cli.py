@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -11,14 +12,19 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
+import torch
 
 import speechconv as sc
 import speechconv.extraction
+from speechconv.adapters import huggingface
 from speechconv.cli import main
 from speechconv.extraction import extract
+from tests.adapters.models import transformers_model
 from tests.sounds import noise, s16, wav_bytes
 
 COMMAND = [sys.executable, "-m", "speechconv"]
@@ -110,6 +116,20 @@ def test_every_command_explains_itself_with_an_example(command: str, capsys: pyt
         (["stream", "--channels", "2"], "speechconv stream: --channels describes raw samples"),
         (["stream", "--raw", "s12le", "--rate", "1"], "speechconv stream: argument --raw: invalid choice: 's12le'"),
         (["describe", "logmell"], "speechconv describe: unknown preset 'logmell'"),
+        (["extract", "{sound}", "-o", "out", "--weights", "x.pt"], "speechconv extract: no file or folder x.pt;"),
+        (
+            ["extract", "{sound}", "-o", "out", "--weights", "{sound}", "--random-weights", "1"],
+            "speechconv extract: --weights and --random-weights are two answers to one question",
+        ),
+        (
+            ["extract", "{sound}", "-o", "out", "--weights", "{sound}", "--set", "encoder.norm=layer"],
+            "speechconv extract: --set changes a preset's values; name the preset by --pipeline",
+        ),
+        (["extract", "{sound}", "-o", "out", "--weights", "{sound}"], "speechconv extract: {sound} is no checkpoint"),
+        (
+            ["extract", "{sound}", "-o", "out", "--pipeline", "wav2vec2-base"],
+            "speechconv extract: the weights of this pipeline are fresh random numbers",
+        ),
         (["extrakt"], "speechconv: argument COMMAND: invalid choice: 'extrakt'"),
         ([], "speechconv: the following arguments are required: COMMAND"),
     ],
@@ -151,6 +171,79 @@ def test_extract_takes_every_option(audio_samples: Path, tmp_path: Path, capfd: 
     assert said.out == ""
     assert "1 files, 51 frames, 1.0 s of audio in" in said.err
     assert "%|" not in said.err, "a progress bar belongs on a terminal"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """A folder as transformers saves it, and the model that it holds: the layer-norm layout, small."""
+    torch.manual_seed(0)
+    model = transformers_model("large")
+    folder = tmp_path_factory.mktemp("checkpoint")
+    model.save_pretrained(folder)
+    return folder, model
+
+
+def test_extract_with_weights_gives_the_input_of_the_models_transformer(
+    checkpoint: tuple[Path, Any], audio_samples: Path, tmp_path: Path
+) -> None:
+    """hidden_states[0] of the normalised waveform; the folder alone and its file into a preset give the same."""
+    folder, model = checkpoint
+    sound = audio_samples / "speech" / "en_us_digits_16k.wav"
+    assert main(["extract", str(sound), "-o", str(tmp_path / "a"), "--weights", str(folder)]) == 0
+    preset = ["--pipeline", "wav2vec2-large", "--weights", str(folder / "model.safetensors")]
+    for key, value in (("encoder.channels", 32), ("projection_norm.channels", 32), ("projection.in_features", 32)):
+        preset += ["--set", f"{key}={value}"]
+    preset += ["--set", "projection.out_features=48"]
+    preset += ["--set", "positional.body=[{stage = 'conv_positional_embedding', channels = 48}]"]
+    assert main(["extract", str(sound), "-o", str(tmp_path / "b"), *preset]) == 0
+
+    samples = torch.from_numpy(soundfile.read(sound, dtype="float32")[0])
+    normalised = (samples - samples.mean()) / (samples.var(correction=0) + 1e-7).sqrt()
+    with torch.no_grad():
+        expected = model(normalised[None], output_hidden_states=True).hidden_states[0][0].numpy()
+    features = np.load(tmp_path / "a" / "en_us_digits_16k.npy")
+    assert np.abs(features - expected).max() <= 1e-5 * np.abs(expected).max()
+    assert (tmp_path / "b" / "en_us_digits_16k.npy").read_bytes() == (
+        tmp_path / "a" / "en_us_digits_16k.npy"
+    ).read_bytes()
+    records = [json.loads((tmp_path / run / "run.json").read_text()) for run in "ab"]
+    assert records[0]["weights"] is not None
+    assert records[0]["weights"] == records[1]["weights"]
+
+
+def test_the_record_tells_other_weights_apart(audio_samples: Path, tmp_path: Path) -> None:
+    sound = str(audio_samples / "signals" / "tone_16k.wav")
+    records = []
+    for number, seed in enumerate(("0", "0", "1")):
+        out = tmp_path / str(number)
+        preset = ["--pipeline", "wavenet-encoder", "--set", "wavenet_encoder.residual_channels=4"]
+        assert main(["extract", sound, "-o", str(out), *preset, "--random-weights", seed]) == 0
+        records.append(json.loads((out / "run.json").read_text())["weights"])
+    assert records[0] == records[1] != records[2]
+    assert len(records[0]) == 64
+    assert main(["extract", sound, "-o", str(tmp_path / "logmel")]) == 0
+    assert json.loads((tmp_path / "logmel" / "run.json").read_text())["weights"] is None
+
+
+def test_a_stream_says_why_weights_of_whole_utterances_cannot_stream(
+    checkpoint: tuple[Path, Any], stream: Stream
+) -> None:
+    status, out, err = stream(wav_bytes(s16(noise(16000))), "--weights", str(checkpoint[0]))
+    assert (status, out) == (2, b"")
+    assert err.startswith("speechconv stream: normalize cannot stream: Normalize takes mean and variance")
+
+
+def test_a_calibrated_pipeline_streams(checkpoint: tuple[Path, Any], stream: Stream, tmp_path: Path) -> None:
+    pipe = huggingface.load(checkpoint[0]).calibrate(torch.randn(1, 16000))
+    pipe.save(tmp_path / "live.safetensors")
+    samples = s16(noise(16000))
+    status, out, _ = stream(wav_bytes(samples), "--pipeline", str(tmp_path / "live.safetensors"))
+    assert status == 0
+    wav = torch.from_numpy(np.frombuffer(samples, "<i2") / np.float32(2**15))
+    with torch.no_grad():
+        expected = pipe(wav[None])[0].numpy()
+    features = np.frombuffer(out, "<f4").reshape(-1, 48)
+    assert np.abs(features - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
 def test_presets_are_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:

@@ -133,8 +133,8 @@ def load_into(pipe: Pipeline, source: Source) -> None:
         source: as for `load`.
 
     Where the checkpoint has no config, what its tensors do not show (strides, do_stable_layer_norm, eps) is taken to be
-    as in the pipeline. Frozen statistics of the encoder's group norm belong to the weights that were there before; they
-    become "not given yet", so `Pipeline.calibrate` is due again.
+    as in the pipeline; so is, always, the eps of Normalize. Frozen statistics of the encoder's group norm belong to the
+    weights that were there before; they become "not given yet", so `Pipeline.calibrate` is due again.
 
     Raises:
         ValueError: missing, extra or misshaped tensors, and settings in which the two contradict each other, all of
