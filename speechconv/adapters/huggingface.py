@@ -159,7 +159,9 @@ def load_into(pipe: Pipeline, source: Source) -> None:
     theirs = replace(theirs, norm=weights.norm)
     contradictions = _prepared(theirs, checkpoint.preprocessor).contradictions(ours)
     if contradictions:
-        contradictions.append("(speechconv.adapters.huggingface.load makes the pipeline that fits)")
+        contradictions.append(
+            "(huggingface.load makes the pipeline that fits; on the command line: --weights without --pipeline)"
+        )
     fill_pipeline(pipe, weights, contradictions=contradictions)
 
 

@@ -613,7 +613,10 @@ def test_a_checkpoint_that_contradicts_the_pipeline_changes_nothing(tmp_path: Pa
         "(do_normalize = false)",
         "  the checkpoint has 24000 Hz, the pipeline 16000 Hz",
     ]
-    assert lines[7] == "  (speechconv.adapters.huggingface.load makes the pipeline that fits)"
+    assert (
+        lines[7]
+        == "  (huggingface.load makes the pipeline that fits; on the command line: --weights without --pipeline)"
+    )
     assert lines[8].startswith("  extra: feature_extractor.conv_layers.0.conv.bias, ")
     assert pipe.fresh_random
     assert all(torch.equal(tensor, before[name]) for name, tensor in pipe.state_dict().items())
