@@ -1,11 +1,12 @@
-"""Random stacks of layers for the law: every conv, residuals, parallel branches with strides, nested.
+"""Random stacks of layers for the law (every conv, residuals, parallel branches with strides, nested), and its judges.
 
 `exact` stacks hold small integers and ReLU, so that float64 sums are exact and results must be equal bit by bit; the
-others hold LayerNorm, GELU and real weights.
+others hold LayerNorm, GELU and real weights. The judges take any layer, in float64 and eval mode.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 
 import speechconv as sc
 from speechconv.combine import Join
+from speechconv.layout import axes
+from speechconv.session import Handle
 
 Draw = st.DrawFn
 CHANNELS = 4
@@ -124,18 +127,49 @@ def spectral_stack(draw: Draw, kind: Kind) -> sc.Sequential:
     return sc.Sequential(stft, *behind).double().eval()
 
 
+@torch.no_grad()
 def fill(net: nn.Module, exact: bool, seed: int) -> None:
-    """Weights and biases, none of them zero: small integers, or real numbers that keep the signal's size."""
+    """Weights, biases and running statistics, none of them zero: small integers in convolutions and norms, or real
+    numbers that keep the signal's size."""
     generator = torch.Generator().manual_seed(seed)
     for module in net.modules():
-        if isinstance(module, sc.Conv1d | nn.LayerNorm | sc.LayerNorm):
-            for name, parameter in module.named_parameters(recurse=False):
-                if exact:
-                    sign = torch.randint(0, 2, parameter.shape, generator=generator) * 2 - 1
-                    parameter.data = (sign * torch.randint(1, 3, parameter.shape, generator=generator)).float()
-                else:
-                    fan_in = parameter[0].numel() if name == "weight" and parameter.ndim > 1 else 1
-                    parameter.data = torch.randn(parameter.shape, generator=generator) / fan_in**0.5
+        if exact and not isinstance(module, sc.Conv1d | nn.LayerNorm | sc.LayerNorm):
+            continue
+        buffers = () if exact else module.named_buffers(recurse=False)
+        for name, tensor in (*module.named_parameters(recurse=False), *buffers):
+            if exact:
+                sign = torch.randint(0, 2, tensor.shape, generator=generator) * 2 - 1
+                tensor.copy_(sign * torch.randint(1, 3, tensor.shape, generator=generator))
+            elif name in _REAL:
+                tensor.copy_(_REAL[name](tensor, torch.randn(tensor.shape, generator=generator)))
+            elif isinstance(tensor, nn.Parameter):
+                tensor.add_(0.1 * torch.randn(tensor.shape, generator=generator))  # what starts at zero: *_delta
+        if isinstance(module, sc.ConvPositionalEmbedding):
+            module.weight_g.mul_(torch.linalg.vector_norm(module.weight_v, dim=(0, 1), keepdim=True))
+
+
+def _scaled(tensor: Tensor, noise: Tensor) -> Tensor:
+    return noise / (tensor[0].numel() if tensor.ndim > 1 else 1) ** 0.5
+
+
+def _level(_: Tensor, noise: Tensor) -> Tensor:
+    return 0.5 * noise
+
+
+def _spread(_: Tensor, noise: Tensor) -> Tensor:
+    return 1.5 + noise.tanh()
+
+
+_REAL = {
+    "weight": _scaled,
+    "bias": _scaled,
+    "weight_v": _scaled,
+    "weight_g": _spread,
+    "running_mean": _level,
+    "running_var": _spread,
+    "frozen_mean": _level,
+    "frozen_var": _spread,
+}
 
 
 def signal(net: sc.Layer, num_samples: int, *, exact: bool, seed: int = 0) -> Tensor:
@@ -162,6 +196,179 @@ def stream(session: sc.Session, x: Tensor, sizes: Sequence[int]) -> Tensor:
     """Everything that a stream gives for `x` in chunks of these sizes."""
     parts = [session.push(chunk) for chunk in x.split(list(sizes))] if len(x) else []
     return torch.cat([*parts, session.close()])
+
+
+def largest(y: Tensor) -> float:
+    return float(y.detach().abs().max()) if y.numel() else 0.0
+
+
+def assert_close(y: Tensor, expected: Tensor, tolerance: float) -> float:
+    """The largest difference, relative to the largest expected value."""
+    assert y.shape == expected.shape
+    difference, scale = largest(y - expected), largest(expected)
+    assert difference <= tolerance * scale  # NaN is not
+    return difference / scale if scale else 0.0
+
+
+def ragged_lengths(net: sc.Layer) -> list[int]:
+    """No sample, too few for a frame, just enough for one, and some more; the longest is not the last."""
+    g = net.geometry
+    return [g.receptive_field + 4 * g.stride, 0, max(1, g.emitted_at(0) - 1), max(1, g.emitted_at(0)), g.emitted_at(3)]
+
+
+def assert_rows_stand_alone(net: sc.Layer, rows: Sequence[Tensor], *, unused: Sequence[str] = ()) -> float:
+    """Padded with NaN to one batch, the rows and their weight gradients are those of each row alone, and the rows again
+    where no gradient is asked for; frames past a row's end are 0. The largest difference. `unused` parameters have no
+    say, so no gradient either."""
+    lengths = [len(row) for row in rows]
+    batch = torch.full((len(rows), max(lengths) + 5, *rows[0].shape[1:]), torch.nan, dtype=torch.float64)
+    for padded, row in zip(batch, rows, strict=True):
+        padded[: len(row)] = row
+
+    y, frames = net(batch, torch.tensor(lengths))
+    with torch.no_grad():
+        inferred, _ = net(batch, torch.tensor(lengths))
+    parameters = {name: p for name, p in net.named_parameters() if name not in unused}
+    if parameters:
+        y.sum().backward()
+    together = {name: p.grad for name, p in net.named_parameters()}
+    net.zero_grad()
+
+    worst = 0.0
+    assert frames.tolist() == [net.geometry.num_frames(n) for n in lengths]
+    for i, row in enumerate(rows):
+        alone = net(row[None])[0]
+        if parameters:
+            alone.sum().backward()
+        for batched in (y[i], inferred[i]):
+            worst = max(worst, assert_close(batched[: frames[i]], alone, 1e-12))
+            assert not batched[frames[i] :].any()
+    assert all(together[name] is None for name in unused)
+    for name, parameter in parameters.items():
+        gradient = together[name]
+        assert gradient is not None
+        assert gradient.isfinite().all()
+        expected = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
+        worst = max(worst, assert_near(gradient, expected))
+    return worst
+
+
+def assert_near(gradient: Tensor, expected: Tensor) -> float:
+    """Within 1e-11 of the largest, at least of 1: a bias in front of a norm has a gradient of 0 but for rounding."""
+    assert gradient.shape == expected.shape
+    difference, scale = largest(gradient - expected), max(1.0, largest(expected))
+    assert difference <= 1e-11 * scale
+    return difference / scale
+
+
+def assert_gradients_through_a_stream(net: sc.Layer, x: Tensor) -> float:
+    """Of the input and of every weight, through the pure steps of a Streamer, they are the offline ones. The largest
+    difference."""
+    x = x.clone().requires_grad_()
+    core = sc.Streamer(net, dtype=x.dtype)
+    frames = net.geometry.num_frames(len(x))
+    generator = torch.Generator().manual_seed(0)
+    probe = torch.randn(axes(frames, net.channels_after(core.channels)), dtype=x.dtype, generator=generator)
+    (net(x[None])[0] * probe).sum().backward()
+    offline = [g.grad.clone() if g.grad is not None else None for g in (x, *net.parameters())]
+    x.grad = None
+    net.zero_grad()
+
+    worst = 0.0
+    (run_core(core, x, frames) * probe).sum().backward()
+    for live, expected in zip((x, *net.parameters()), offline, strict=True):
+        if expected is None:
+            assert live.grad is None or not live.grad.any()
+        else:
+            assert live.grad is not None
+            worst = max(worst, assert_near(live.grad, expected))
+    return worst
+
+
+def run_core(core: sc.Streamer, x: Tensor, frames: int) -> Tensor:
+    """All frames of `x`, by hand: pre-roll, signal, zeros, two blocks a step."""
+    blocks = frames + core.delay
+    blocks += blocks % 2
+    count = blocks * core.block
+    fed = torch.cat((x.new_zeros(core.preroll, *x.shape[1:]), x, x.new_zeros(count, *x.shape[1:])))[:count]
+    state = core.end(core.init(1), 0, core.preroll + len(x))
+    parts = []
+    for step in fed.split(2 * core.block):
+        y, first, valid, state = core.step(step[None], state)
+        parts.append(y[0, int(first) : int(first + valid)])
+    return torch.cat(parts)
+
+
+class Traffic:
+    """Streams in a pool, each judged by its offline run when it is closed.
+
+    Attributes:
+        worst: largest difference so far, relative to the largest offline value.
+        opened, judged: streams so far.
+    """
+
+    ROWS = 3
+
+    def __init__(self, net: sc.Layer) -> None:
+        self.net = net
+        self.pool = sc.SessionPool(net, max_sessions=self.ROWS, dtype=torch.float64)
+        self.sent: dict[Handle, Tensor] = {}
+        self.got: dict[Handle, list[Tensor]] = {}
+        self.worst, self.opened, self.judged = 0.0, 0, 0
+
+    @property
+    def full(self) -> bool:
+        return len(self.pool) == self.ROWS
+
+    def open(self) -> Handle:
+        handle = self.pool.open()
+        self.sent[handle], self.got[handle] = signal(self.net, 0, exact=True), []
+        self.opened += 1
+        return handle
+
+    def push(self, handle: Handle, chunk: Tensor) -> None:
+        self.pool.push(handle, chunk)
+        self.sent[handle] = torch.cat((self.sent[handle], chunk))
+
+    def pump(self) -> None:
+        for handle, frames in self.pool.pump().items():
+            self.got[handle].append(frames)
+
+    def close(self, handle: Handle) -> None:
+        """Whoever pushed NaN is not judged."""
+        self.pool.close(handle)
+        self.pump()
+        sent, got = self.sent.pop(handle), self.got.pop(handle)
+        if sent.isfinite().all():
+            with torch.no_grad():
+                expected = self.net(sent[None])[0]
+            self.worst = max(self.worst, assert_close(torch.cat([expected[:0], *got]), expected, 1e-12))
+            self.judged += 1
+
+
+def assert_random_traffic(net: sc.Layer, seed: int, *, turns: int = 50) -> float:
+    """Streams open, push, pause, end and follow each other in three rows, every third of them with NaN in all it
+    pushes: the others equal their offline runs. The largest difference."""
+    rng, lengths = random.Random(seed), random.Random(seed)  # the same actions for every layer
+    traffic = Traffic(net)
+    for turn in range(turns):
+        action = rng.choice(("open", "push", "push", "push", "pump", "close"))
+        if not traffic.sent or (action == "open" and not traffic.full):
+            traffic.open()
+            continue
+        handle = rng.choice(list(traffic.sent))
+        if action == "pump":
+            traffic.pump()
+        elif action == "close":
+            traffic.close(handle)
+        else:
+            chunk = signal(net, lengths.randint(0, 2 * net.geometry.receptive_field), exact=False, seed=turn)
+            traffic.push(handle, torch.full_like(chunk, torch.nan) if handle % 3 == 1 else chunk)
+    for handle in list(traffic.sent):
+        traffic.close(handle)
+    assert traffic.judged > Traffic.ROWS  # so that rows have had several users
+    assert traffic.opened > traffic.judged
+    return traffic.worst
 
 
 def nested_frames(net: nn.Module, count: int) -> int:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 import speechconv as sc
+from speechconv import conv as conv_module
+from speechconv.conv import convolve
 from tests.stacks import conv, fill
 
 
@@ -35,14 +41,133 @@ def test_weights_load_from_torch_by_name() -> None:
 
 
 def test_initial_weights_are_torchs() -> None:
+    """The same numbers, filled in tap by tap where torch goes channel by channel."""
     torch.manual_seed(3)
     theirs = torch.nn.Conv1d(6, 4, 3, groups=2)
     torch.manual_seed(3)
     ours = sc.Conv1d(6, 4, 3, groups=2)
-    assert torch.equal(ours.weight, theirs.weight)
+    assert torch.equal(ours.weight.flatten().sort().values, theirs.weight.flatten().sort().values)
     assert ours.bias is not None
     assert theirs.bias is not None
     assert torch.equal(ours.bias, theirs.bias)
+
+
+# Of `convolve`: (in_channels, out_channels, groups); few frames are a product, many torch's convolution.
+GROUPS = {"dense": (6, 4, 1), "grouped": (6, 4, 2), "depthwise": (6, 6, 6), "one channel": (1, 3, 1)}
+each_grouping = pytest.mark.parametrize(("cin", "cout", "groups"), GROUPS.values(), ids=GROUPS.keys())
+
+
+def few(batch: int, frames: int, channels: int) -> Tensor:
+    return torch.randn(batch, frames, channels, dtype=torch.float64)
+
+
+def sliced(batch: int, frames: int, channels: int) -> Tensor:
+    """Storage offset, gaps between rows, frames and channels."""
+    return few(batch + 1, 2 * frames + 3, channels + 2)[1:, 3::2, 1:-1]
+
+
+def transposed(batch: int, frames: int, channels: int) -> Tensor:
+    """Channels first in memory."""
+    return few(batch, channels, frames).transpose(1, 2)
+
+
+def expanded(batch: int, frames: int, channels: int) -> Tensor:
+    """Every row and channel in the same place."""
+    return few(1, frames, 1).expand(batch, frames, channels)
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["product", "conv1d"])
+@pytest.mark.parametrize("layout", [few, sliced, transposed, expanded])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(("kernel_size", "stride", "dilation"), [(1, 1, 1), (5, 1, 1), (4, 3, 2), (2, 5, 1), (3, 2, 4)])
+@each_grouping
+def test_both_ways_of_convolving_are_torchs(
+    cin: int,
+    cout: int,
+    groups: int,
+    kernel_size: int,
+    stride: int,
+    dilation: int,
+    bias: bool,
+    layout: Callable[[int, int, int], Tensor],
+    many: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if many:
+        monkeypatch.setattr(conv_module, "FEW", -1)
+        monkeypatch.setattr(conv_module, "FEW_DEPTHWISE", -1)
+    weight = torch.randn(cout, cin // groups, kernel_size, dtype=torch.float64)
+    constant = torch.randn(cout, dtype=torch.float64) if bias else None
+    span = (kernel_size - 1) * dilation + 1
+    for batch, frames in ((0, span + 1), (1, span), (3, span + 7)):
+        x = layout(batch, frames, cin)
+        expected = F.conv1d(x.transpose(1, 2), weight, constant, stride, 0, dilation, groups).transpose(1, 2)
+        y = convolve(x, weight, constant, stride, dilation, groups)
+        torch.testing.assert_close(y, expected, rtol=0, atol=1e-12)
+
+
+class Called(Exception):
+    pass
+
+
+@pytest.fixture
+def no_conv1d(monkeypatch: pytest.MonkeyPatch) -> None:
+    def called(*_: object) -> None:
+        raise Called
+
+    monkeypatch.setattr(F, "conv1d", called)
+
+
+@pytest.mark.usefixtures("no_conv1d")
+@each_grouping
+def test_few_frames_are_a_product_and_many_are_torchs_convolution(cin: int, cout: int, groups: int) -> None:
+    layer = sc.Conv1d(cin, cout, 5, groups=groups)
+    limit = conv_module.FEW_DEPTHWISE if groups == cin > 1 else conv_module.FEW
+    most = limit // (5 * cin)  # frames whose windows hold that many numbers
+    with torch.no_grad():
+        assert layer(torch.zeros(1, 4 + most, cin)).shape == (1, most, cout)
+        with pytest.raises(Called):
+            layer(torch.zeros(1, 5 + most, cin))
+        with pytest.raises(Called):
+            layer(torch.zeros(2, 4 + most, cin))
+
+
+@pytest.mark.usefixtures("no_conv1d")
+@each_grouping
+def test_gradients_are_torchs_convolutions_work(cin: int, cout: int, groups: int) -> None:
+    layer = sc.Conv1d(cin, cout, 5, groups=groups)
+    x = torch.zeros(1, 9, cin)
+    with pytest.raises(Called):
+        layer(x)
+    layer.requires_grad_(False)
+    layer(x)
+    with pytest.raises(Called):
+        layer(x.requires_grad_())
+
+
+def test_a_gradient_of_the_bias_alone_is_right() -> None:
+    layer = sc.Conv1d(4, 2, 3)
+    layer.weight.requires_grad_(False)
+    assert layer.bias is not None
+    layer(torch.randn(2, 9, 4)).sum().backward()
+    assert layer.bias.grad is not None
+    assert layer.bias.grad.tolist() == [14, 14]
+
+
+@each_grouping
+def test_filters_lie_in_memory_tap_by_tap_whatever_becomes_of_them(cin: int, cout: int, groups: int) -> None:
+    """Channel by channel within each tap, as the frames under the kernel lie, so that a product reads them as they
+    are."""
+    layer = sc.Conv1d(cin, cout, 7, groups=groups)
+    loaded = sc.Conv1d(cin, cout, 7, groups=groups)
+    loaded.load_state_dict({key: value.contiguous() for key, value in layer.state_dict().items()})
+    per_group = cin // groups
+    for twin in (layer, loaded, copy.deepcopy(layer), copy.deepcopy(layer).double(), copy.deepcopy(layer).bfloat16()):
+        assert twin.weight.shape == (cout, per_group, 7)
+        filters = twin.weight.transpose(1, 2)
+        assert filters.is_contiguous()
+        assert filters.flatten(1).data_ptr() == twin.weight.data_ptr()
+    assert torch.equal(loaded.weight, layer.weight)
 
 
 def test_causal_padding_never_looks_ahead() -> None:

@@ -5,29 +5,36 @@ Tolerances are DESIGN's: bitwise where every sum is exact, else 1e-12 (float64) 
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import assume, given, target
 from hypothesis import strategies as st
-from torch import Tensor
 
 import speechconv as sc
-from tests.stacks import LARGEST_EXACT, Kind, cuts, fill, nested_frames, signal, spectral_stack, stack, stream
+from speechconv import cumulative
+from tests.stacks import (
+    LARGEST_EXACT,
+    Kind,
+    assert_close,
+    assert_gradients_through_a_stream,
+    assert_random_traffic,
+    assert_rows_stand_alone,
+    cuts,
+    fill,
+    largest,
+    nested_frames,
+    ragged_lengths,
+    signal,
+    spectral_stack,
+    stack,
+    stream,
+)
 
 EXACT, SMOOTH = Kind(exact=True), Kind(exact=False)
 SHORT = 400  # receptive fields above it make no case that smaller ones do not make, only slow ones
-
-
-def largest(y: Tensor) -> float:
-    return float(y.detach().abs().max()) if y.numel() else 0.0
-
-
-def assert_close(y: Tensor, expected: Tensor, tolerance: float) -> float:
-    """The largest difference, relative to the largest expected value."""
-    assert y.shape == expected.shape
-    difference, scale = largest(y - expected), largest(expected)
-    assert difference <= tolerance * scale
-    return difference / scale if scale else 0.0
 
 
 def draw_length(data: st.DataObject, net: sc.Layer) -> int:
@@ -137,74 +144,26 @@ def test_the_receptive_field_of_an_stft_is_that_of_the_jacobian(n_fft: int, behi
 
 @given(st.data(), st.one_of(stack(EXACT), spectral_stack(EXACT)))
 def test_a_batch_padded_with_nan_equals_its_rows(data: st.DataObject, net: sc.Sequential) -> None:
-    """Outputs and weight gradients; frames past a row's end are 0."""
     lengths = [draw_length(data, net) for _ in range(3)]
-    rows = [signal(net, n, exact=True, seed=n) for n in lengths]
-    batch = torch.full((3, max(lengths) + 5, *rows[0].shape[1:]), torch.nan, dtype=torch.float64)
-    for padded, row in zip(batch, rows, strict=True):
-        padded[: len(row)] = row
-
-    y, frames = net(batch, torch.tensor(lengths))
-    y.sum().backward()
-    together = [p.grad for p in net.parameters()]
-    net.zero_grad()
-
-    assert frames.tolist() == [net.geometry.num_frames(n) for n in lengths]
-    for i, row in enumerate(rows):
-        alone = net(row[None])[0]
-        alone.sum().backward()
-        assert_close(y[i, : frames[i]], alone, 1e-12)
-        assert not y[i, frames[i] :].any()
-    for parameter, gradient in zip(net.parameters(), together, strict=True):
-        assert gradient is not None
-        assert gradient.isfinite().all()
-        assert_close(gradient, parameter.grad if parameter.grad is not None else torch.zeros_like(parameter), 1e-11)
+    assert_rows_stand_alone(net, [signal(net, n, exact=True, seed=n) for n in lengths])
 
 
 @given(st.data(), st.one_of(stack(SMOOTH), spectral_stack(SMOOTH)))
 def test_gradients_through_a_stream_equal_offline_gradients(data: st.DataObject, net: sc.Sequential) -> None:
-    """Of the input and of every weight, through the pure steps of a Streamer, zeros fed behind the end."""
     assume(not net.geometry.mirror)  # the mirrored ends are the caller's to feed
-    x = signal(net, draw_length(data, net), exact=False).requires_grad_()
-    core = sc.Streamer(net)
-    frames = net.geometry.num_frames(len(x))
-    assume(frames)
-
-    probe = torch.randn(frames, net.channels_after(core.channels), dtype=torch.float64)
-    (net(x[None])[0] * probe).sum().backward()
-    offline = [g.grad.clone() if g.grad is not None else None for g in (x, *net.parameters())]
-    x.grad = None
-    net.zero_grad()
-
-    (run_core(core, x, frames) * probe).sum().backward()
-    for live, expected in zip((x, *net.parameters()), offline, strict=True):
-        if expected is None:
-            assert live.grad is None or not live.grad.any()
-        else:
-            assert live.grad is not None
-            assert largest(live.grad - expected) <= 1e-11 * max(1.0, largest(expected))
+    x = signal(net, draw_length(data, net), exact=False)
+    assume(net.geometry.num_frames(len(x)))
+    assert_gradients_through_a_stream(net, x)
 
 
-def run_core(core: sc.Streamer, x: Tensor, frames: int) -> Tensor:
-    """All frames of `x`, by hand: pre-roll, signal, zeros, two blocks a step."""
-    blocks = frames + core.delay
-    blocks += blocks % 2
-    count = blocks * core.block
-    fed = torch.cat((x.new_zeros(core.preroll, *x.shape[1:]), x, x.new_zeros(count, *x.shape[1:])))[:count]
-    state = core.end(core.init(1), 0, core.preroll + len(x))
-    parts = []
-    for step in fed.split(2 * core.block):
-        y, first, valid, state = core.step(step[None], state)
-        parts.append(y[0, int(first) : int(first + valid)])
-    return torch.cat(parts)
-
-
-SINGLE_LAYERS = {
+SINGLE_LAYERS: dict[str, Callable[[], sc.Layer]] = {
     "conv": lambda: sc.Conv1d(3, 5, 4, stride=2, dilation=3, padding=(4, 2)),
     "conv with gaps": lambda: sc.Conv1d(3, 5, 2, stride=5),
     "depthwise conv": lambda: sc.Conv1d(4, 4, 31, groups=4, padding="same"),
     "causal conv": lambda: sc.Conv1d(3, 3, 3, dilation=4, padding="causal"),
     "layer norm": lambda: sc.LayerNorm(6),
+    "batch norm": lambda: sc.BatchNorm(6),
+    "cumulative norm": lambda: sc.CumulativeNorm(6),
     "residual": lambda: sc.Residual(sc.Conv1d(4, 4, 128, groups=2, padding=(64, 63))),
     "parallel": lambda: sc.Parallel(sc.Conv1d(4, 4, 5, padding="same"), sc.Conv1d(4, 4, 9, padding="causal")),
     "stft": lambda: sc.ConvSTFT(400, hop_length=160, output="power"),
@@ -217,22 +176,151 @@ SINGLE_LAYERS = {
     "mel": lambda: sc.Mel(20, sample_rate=16000, n_fft=400),
     "mel, learned": lambda: sc.Mel(20, sample_rate=16000, n_fft=400, learn=True),
     "logmel": lambda: sc.Pipeline.from_preset("logmel"),
+    "mu-law": lambda: sc.MuLaw(100),
+    "mu-law, quantized": lambda: sc.MuLaw(quantize=True),
+    "normalize, frozen": lambda: sc.Normalize(statistics="frozen"),
+    "encoder, layer norm": lambda: sc.FeatureEncoder(channels=8, norm="layer", bias=True),
+    "encoder, frozen": lambda: sc.FeatureEncoder(channels=8, group_norm="frozen"),
+    "encoder, cumulative": lambda: sc.FeatureEncoder(channels=8, group_norm="cumulative"),
+    "encoder with gaps": lambda: sc.FeatureEncoder(channels=6, kernel_sizes=(3, 2, 1), strides=(5, 2, 3), norm="layer"),
+    "encoder with gaps, cumulative": lambda: sc.FeatureEncoder(
+        channels=6, kernel_sizes=(2, 3), strides=(5, 2), bias=True, group_norm="cumulative"
+    ),
+    "encoder of one conv": lambda: sc.FeatureEncoder(
+        channels=6, kernel_sizes=(10,), strides=(5,), bias=True, group_norm="frozen"
+    ),
+    "encoder of one conv, cumulative": lambda: sc.FeatureEncoder(
+        channels=6, kernel_sizes=(4,), strides=(3,), group_norm="cumulative"
+    ),
+    "wavenet encoder": lambda: sc.WaveNetEncoder(
+        channels=5, residual_channels=4, dilations=(1, 2, 4, 1, 2), hop_length=12
+    ),
+    "wavenet": lambda: sc.WaveNetStack(4, dilations=(1, 2, 4), stacks=2, skip_channels=3),
+    "wavenet, centred": lambda: sc.WaveNetStack(4, kernel_size=3, dilations=(1, 2, 4), causal=False),
+    "wavenet, even and centred": lambda: sc.WaveNetStack(4, dilations=(1, 3, 2), causal=False),
+    "wavenet, conditioned": lambda: sc.WaveNetStack(4, kernel_size=3, dilations=(1, 3), condition_channels=2),
+    "wavenet, conditioned and centred": lambda: sc.WaveNetStack(
+        4, kernel_size=4, dilations=(2, 1), stacks=2, skip_channels=6, condition_channels=3, causal=False
+    ),
+    "positional": lambda: sc.ConvPositionalEmbedding(4, groups=2),
+    "positional, causal": lambda: sc.ConvPositionalEmbedding(4, kernel_size=12, groups=2, padding="causal"),
+    "positional, (9, 2)": lambda: sc.ConvPositionalEmbedding(4, kernel_size=12, groups=4, padding=(9, 2)),
+    "conformer": lambda: sc.ConformerConvModule(6),
+    "conformer, causal": lambda: sc.ConformerConvModule(6, padding="causal", bias=True),
+    "conformer, (5, 3)": lambda: sc.ConformerConvModule(6, kernel_size=9, padding=(5, 3), norm="layer"),
+    "subsampling, conv1d": lambda: sc.ConvSubsampling(16, in_channels=5),
+    "subsampling, conv1d, causal": lambda: sc.ConvSubsampling(16, in_channels=5, factor=8, padding="causal"),
+    "subsampling, conv2d": lambda: sc.ConvSubsampling(12, in_channels=7, kind="conv2d"),
+    "subsampling, conv2d, causal": lambda: sc.ConvSubsampling(12, in_channels=7, kind="conv2d", padding="causal"),
+    "subsampling, depthwise": lambda: sc.ConvSubsampling(6, in_channels=7, kind="depthwise"),
+    "subsampling, depthwise, causal": lambda: sc.ConvSubsampling(
+        6, in_channels=7, kind="depthwise", factor=2, padding="causal"
+    ),
 }
+UTTERANCE_LAYERS: dict[str, Callable[[], sc.Layer]] = {
+    "normalize": sc.Normalize,
+    "encoder": lambda: sc.FeatureEncoder(channels=8, bias=True),
+    "encoder with gaps": lambda: sc.FeatureEncoder(channels=6, kernel_sizes=(2, 3), strides=(5, 2)),
+    "encoder of one conv": lambda: sc.FeatureEncoder(channels=6, kernel_sizes=(10,), strides=(5,)),
+}
+each_layer = pytest.mark.parametrize("name", SINGLE_LAYERS)
 
 
-@pytest.mark.parametrize("name", SINGLE_LAYERS)
-def test_every_layer_keeps_the_contract(name: str) -> None:
-    layer = SINGLE_LAYERS[name]()
+def made(build: Callable[[], sc.Layer], dtype: torch.dtype = torch.float64) -> sc.Layer:
+    """With weights and statistics that no layer starts with, in eval mode."""
+    layer = build()
     fill(layer, exact=False, seed=1)
-    assert sc.check_streaming(layer).worst <= 1e-12
+    return layer.to(dtype).eval()
 
 
-@pytest.mark.parametrize("name", SINGLE_LAYERS)
+@each_layer
+def test_every_layer_keeps_the_contract(name: str) -> None:
+    assert sc.check_streaming(made(SINGLE_LAYERS[name])).worst <= 1e-12
+
+
+@each_layer
 def test_every_layer_streams_in_bfloat16(name: str) -> None:
     """2 % relative L2: DESIGN's bound; bfloat16 rounds to 0.4 %."""
-    layer = SINGLE_LAYERS[name]().bfloat16().eval()
+    layer = made(SINGLE_LAYERS[name], torch.bfloat16)
     x = signal(layer, 3 * layer.geometry.receptive_field + 5, exact=False).bfloat16()
     with torch.no_grad():
         expected = layer(x[None])[0].float()
-    y = stream(sc.Session(layer), x, [1, 0, len(x) - 1]).float()
+    y = stream(sc.Session(layer, dtype=x.dtype), x, [1, 0, len(x) - 1]).float()
     assert (y - expected).norm() <= 0.02 * expected.norm()
+
+
+@pytest.mark.parametrize("name", [n for n in SINGLE_LAYERS if "reflect" not in n])
+def test_gradients_through_a_stream_of_every_layer_equal_offline_gradients(name: str) -> None:
+    layer = made(SINGLE_LAYERS[name])
+    assert_gradients_through_a_stream(layer, signal(layer, max(ragged_lengths(layer)), exact=False))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [*SINGLE_LAYERS.values(), *UTTERANCE_LAYERS.values()],
+    ids=[*SINGLE_LAYERS, *(f"{name}, utterance" for name in UTTERANCE_LAYERS)],
+)
+def test_a_batch_of_every_layer_padded_with_nan_equals_its_rows(build: Callable[[], sc.Layer]) -> None:
+    """Some loud, some quiet, some beside zero, so that statistics of one row would be wrong for another."""
+    layer = made(build)
+    lengths = ragged_lengths(layer)
+    rows = [signal(layer, n, exact=False, seed=i) * 2.0**-i + 0.1 * i for i, n in enumerate(lengths)]
+    cancels = (
+        isinstance(layer, sc.FeatureEncoder) and layer.policy in ("utterance", "frozen") and layer.bias is not None
+    )
+    assert_rows_stand_alone(layer, rows, unused=["conv_layers.0.conv.bias"] if cancels else [])
+
+
+@each_layer
+def test_random_traffic_in_a_pool_of_every_layer_equals_offline(name: str) -> None:
+    assert_random_traffic(made(SINGLE_LAYERS[name]), seed=5)
+
+
+CUMULATIVE = [name for name in SINGLE_LAYERS if "cumulative" in name]
+
+
+@pytest.mark.parametrize("name", CUMULATIVE)
+def test_statistics_of_all_frames_so_far_go_on_from_block_to_block(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cumulative, "BLOCK", 3)
+    assert sc.check_streaming(made(SINGLE_LAYERS[name])).worst <= 1e-12
+
+
+@pytest.mark.parametrize("name", CUMULATIVE)
+def test_statistics_of_all_frames_so_far_keep_their_digits_under_an_offset(name: str) -> None:
+    """1e4, of which float64 rounds 1e-12 away; squares that were not centred would lose 1e-8."""
+    layer = made(SINGLE_LAYERS[name])
+    x = signal(layer, layer.geometry.receptive_field + 40 * layer.geometry.stride, exact=False) + 1e4
+    with torch.no_grad():
+        expected = layer(x[None])[0]
+    assert_close(stream(sc.Session(layer), x, [1, 0, len(x) - 1]), expected, 1e-10)
+
+
+@each_layer
+def test_one_block_a_step_of_every_layer_is_bitwise_independent_of_chunking(name: str) -> None:
+    layer = made(SINGLE_LAYERS[name], torch.float32)
+    x = signal(layer, max(ragged_lengths(layer)), exact=False).float()
+    rng = random.Random(0)
+    sizes = [0, *(rng.randint(0, 1 + len(x) // 4) for _ in range(4)), 1]
+    whole = stream(sc.Session(layer, max_blocks=1, dtype=x.dtype), x, [len(x)])
+    assert len(whole)
+    assert torch.equal(stream(sc.Session(layer, max_blocks=1, dtype=x.dtype), x, [*sizes, len(x) - sum(sizes)]), whole)
+
+
+SMALLER_WINDOW = ("stft", "logmel")  # Hann windows are 0 at their first sample; test above: a rectangular one
+NO_SLOPE = "mu-law, quantized"
+
+
+@pytest.mark.parametrize("name", [n for n in SINGLE_LAYERS if not n.startswith(SMALLER_WINDOW) and n != NO_SLOPE])
+def test_the_declared_receptive_field_of_every_layer_is_that_of_the_jacobian(name: str) -> None:
+    """Of an inner frame; statistics of all frames so far reach back to the first sample, and no further ahead."""
+    layer = made(SINGLE_LAYERS[name])
+    g = layer.geometry
+    frame = -(-g.pad_left // g.stride) + 2
+    first, last = g.span(frame)
+    x = signal(layer, last + g.receptive_field + g.stride, exact=False).requires_grad_()
+    (gradient,) = torch.autograd.grad(layer(x[None])[0, frame].sum(), x)
+    by_channel = gradient if gradient.ndim > 1 else gradient[:, None]
+    assert by_channel.any(0).all() or isinstance(layer, sc.Mel)  # whose filters leave out some bins
+    touched = by_channel.any(1)
+    touched = touched.nonzero().flatten()
+    assert (int(touched[0]), int(touched[-1])) == (0 if "cumulative" in name else first, last)

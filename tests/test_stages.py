@@ -23,6 +23,7 @@ from speechconv.stages import (
     check_known,
     describe_stage,
 )
+from tests.stacks import fill
 
 CONTEXT = {"sample_rate": 8000, "n_fft": 64}
 
@@ -32,9 +33,22 @@ EXAMPLES: dict[str, str] = {
                pad_mode = "reflect", learn = "window", output = "power" """,
     "mel": 'n_mels = 10, f_min = 50.0, f_max = 3000.0, scale = "htk", norm = "none", learn = true',
     "log": 'floor = 1e-6, base = "db"',
+    "normalize": 'statistics = "frozen", eps = 1e-3',
+    "mu_law": "mu = 100, quantize = true",
+    "feature_encoder": """channels = 6, kernel_sizes = [4, 3], strides = [3, 2], norm = "layer", bias = true,
+                          group_norm = "cumulative" """,
+    "wavenet_encoder": "channels = 5, residual_channels = 3, kernel_size = 3, dilations = [1, 2, 1], hop_length = 20",
+    "conv_subsampling": 'channels = 6, in_channels = 4, factor = 2, kind = "depthwise", padding = "causal"',
+    "wavenet_stack": """channels = 3, kernel_size = 3, dilations = [1, 2], stacks = 2, skip_channels = 5,
+                        condition_channels = 1, causal = false""",
+    "conv_positional_embedding": "channels = 4, kernel_size = 5, groups = 2, padding = [3, 1]",
+    "conformer_conv_module": """channels = 4, kernel_size = 5, padding = [1, 3], norm = "layer", bias = true,
+                                dropout = 0.25""",
     "conv1d": """in_channels = 4, out_channels = 6, kernel_size = 3, stride = 2, dilation = 2, groups = 2, bias = false,
                  padding = [1, 2]""",
     "layer_norm": "channels = 4, eps = 1e-3",
+    "batch_norm": "channels = 4, eps = 1e-3, momentum = 0.25",
+    "cumulative_norm": "channels = 4, eps = 1e-3",
     "linear": "in_features = 4, out_features = 3, bias = false",
     "relu": "",
     "gelu": 'approximate = "tanh"',
@@ -71,7 +85,11 @@ EXAMPLES: dict[str, str] = {
         [{stage = "residual", body = [{stage = "sequential", layers = [{stage = "silu"}]}]}, {stage = "tanh"}],
         [{stage = "parallel", join = "product", branches = [[{stage = "relu"}], [{stage = "sigmoid"}]]}]]""",
 }
-SHAPES = {"stft": (2, 300), "mel": (2, 9, 33)}
+WAVEFORM = (2, 300)
+SHAPES: dict[str, tuple[int, ...]] = {
+    "mel": (2, 9, 33),
+    **dict.fromkeys(("stft", "normalize", "mu_law", "feature_encoder", "wavenet_encoder"), WAVEFORM),
+}
 
 
 def example(kind: str) -> Table:
@@ -109,9 +127,8 @@ def test_a_stage_is_written_as_it_was_read_and_computes_the_same(kind: str) -> N
     assert describe_stage(twin) == table
     assert all(table[key] == value for key, value in example(kind).items() if not isinstance(value, list))
 
+    fill(layer, exact=False, seed=0)
     with torch.no_grad():
-        for parameter in layer.parameters():
-            parameter.add_(0.1 * torch.randn(parameter.shape))
         twin.load_state_dict(layer.state_dict())
         x = torch.rand(SHAPES.get(kind, (2, 9, 4)))
         assert torch.equal(twin(x), layer(x))
@@ -128,6 +145,43 @@ def test_values_reach_the_module() -> None:
     assert isinstance(conv, sc.Conv1d)
     assert conv.geometry == sc.Geometry(receptive_field=5, stride=2, pad_left=1, pad_right=2)
     assert (conv.groups, conv.bias) == (2, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "geometry", "out_channels"),
+    [
+        ("normalize", sc.Geometry(), 0),
+        ("mu_law", sc.Geometry(), 0),
+        ("feature_encoder", sc.Geometry(4 + 2 * 3, 6), 6),
+        ("wavenet_encoder", sc.Geometry(1 + 2 * 5 + 19, 20, 2 * 5), 5),
+        ("conv_subsampling", sc.Geometry(3, 2, 2), 6),
+        ("wavenet_stack", sc.Geometry(13, 1, 6, 6), 5),
+        ("conv_positional_embedding", sc.Geometry(5, 1, 3, 1), 4),
+        ("conformer_conv_module", sc.Geometry(5, 1, 1, 3), 4),
+        ("batch_norm", sc.Geometry(), 4),
+        ("cumulative_norm", sc.Geometry(), 4),
+    ],
+)
+def test_values_reach_the_layer(kind: str, geometry: sc.Geometry, out_channels: int) -> None:
+    layer = build(example(kind))
+    assert isinstance(layer, sc.Layer)
+    assert layer.geometry == geometry
+    assert layer.channels_after(layer.in_channels or 0) == out_channels
+
+
+def _needs_nothing(kind: str) -> bool:
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    parameters = inspect.signature(STAGES[kind]).parameters.values()
+    return STAGES[kind] not in (*PARTS, *IMPLIED) and all(
+        p.default is not p.empty for p in parameters if p.kind in named
+    )
+
+
+@pytest.mark.parametrize("kind", list(filter(_needs_nothing, STAGES)))
+def test_defaults_are_written_and_read_again(kind: str) -> None:
+    """Also where torch's own word for a default is "none", as GELU's."""
+    layer = STAGES[kind]()
+    assert build(describe_stage(layer)).extra_repr() == layer.extra_repr()
 
 
 def test_an_stft_hands_its_n_fft_to_the_stages_behind_it() -> None:
