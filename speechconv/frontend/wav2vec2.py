@@ -36,8 +36,8 @@ from speechconv.utterance import Moments, UtteranceStatistics, Window, moments
 Norm = Literal["group", "layer"]
 GroupNormPolicy = Literal["utterance", "frozen", "cumulative"]
 
-TILE = 64
-"""Frames whose activations are made together."""
+TILE_BYTES = 200
+"""Of one channel of the frames whose activations are made together: 50 frames in float32, 100 in bfloat16."""
 
 KERNEL_SIZES = (10, 3, 3, 3, 3, 2, 2)
 STRIDES = (5, 2, 2, 2, 2, 2, 2)
@@ -256,7 +256,7 @@ def run_blocks(blocks: Sequence[Block], x: Tensor, filters: Filters | None = Non
     geometry = chain_geometry(blocks)
     frames = geometry.num_frames(x.shape[1])
     out = x.new_empty(len(x), frames, len(blocks[-1].conv.weight))
-    for rows, span, samples in tiles(geometry, len(x), frames, TILE):
+    for rows, span, samples in tiles(geometry, len(x), frames, max(1, TILE_BYTES // x.element_size())):
         out[rows, span] = _run(blocks, x[rows, samples], _rows(filters, rows), tiled=True)
     return out
 

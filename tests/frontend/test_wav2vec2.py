@@ -147,7 +147,8 @@ def test_tiles_give_what_the_whole_gives(norm: Any) -> None:
     """More frames than a tile, more rows than one, and a number of frames that no tile divides."""
     encoder = sc.FeatureEncoder(channels=8, norm=norm, bias=True).double().eval()
     perturb(encoder)
-    for rows, frames in ((1, 3 * wav2vec2.TILE + 7), (3, wav2vec2.TILE + 1), (2 * wav2vec2.TILE + 1, 1)):
+    tile = wav2vec2.TILE_BYTES // 8
+    for rows, frames in ((1, 3 * tile + 7), (3, tile + 1), (2 * tile + 1, 1)):
         x = speech(320 * frames + 80 + 13, rows).double()
         with torch.no_grad():
             y = encoder(x)
@@ -162,7 +163,7 @@ def test_long_inputs_are_worked_on_in_tiles(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(wav2vec2, "dense_product", lambda w, *rest: seen.append(w.shape[1]) or product(w, *rest))
     with torch.no_grad():
         sc.FeatureEncoder(channels=2, norm="layer").eval()(speech(16000 * 30))
-    assert max(seen) <= 1.5 * wav2vec2.TILE * 64 + 80  # 64 frames of conv 0 for one at the end; tiles are evened out
+    assert max(seen) <= 1.5 * wav2vec2.TILE_BYTES // 4 * 64 + 80  # 64 frames of conv 0 for one at the end; tiles are evened out
 
 
 @pytest.mark.parametrize("bias", [False, True])
