@@ -163,7 +163,7 @@ def test_long_inputs_are_worked_on_in_tiles(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(wav2vec2, "dense_product", lambda w, *rest: seen.append(w.shape[1]) or product(w, *rest))
     with torch.no_grad():
         sc.FeatureEncoder(channels=2, norm="layer").eval()(speech(16000 * 30))
-    assert max(seen) <= 1.5 * wav2vec2.TILE_BYTES // 4 * 64 + 80  # 64 frames of conv 0 for one at the end; tiles are evened out
+    assert max(seen) <= 1.5 * wav2vec2.TILE_BYTES // 4 * 64 + 80  # conv 0 makes 64 frames for one
 
 
 @pytest.mark.parametrize("bias", [False, True])
