@@ -8,7 +8,8 @@ The map, in the order of the signal:
     layer       Layer: one window function, offline and live
     conv        Conv1d
     combine     Sequential, Residual, Parallel
-    norm        LayerNorm, BatchNorm; cumulative: CumulativeNorm
+    norm        LayerNorm, BatchNorm
+    cumulative  CumulativeNorm: over time, causal
     utterance   statistics over a whole utterance: offline, in two passes, frozen
     frontend    samples -> frames: ConvSTFT, FeatureEncoder, WaveNetEncoder; before them Normalize, MuLaw
     layers      frames -> frames: Mel, Log, ConvSubsampling, WaveNetStack, ConvPositionalEmbedding, ConformerConvModule
@@ -30,7 +31,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from speechconv import adapters
+    from speechconv import adapters as adapters
     from speechconv.combine import Parallel, Residual, Sequential
     from speechconv.contract import check_streaming
     from speechconv.conv import Conv1d
@@ -112,7 +113,6 @@ __all__ = [
     "Streamer",
     "WaveNetEncoder",
     "WaveNetStack",
-    "adapters",
     "check_streaming",
     "describe",
     "extract",
@@ -123,7 +123,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "adapters":
+    if name == "adapters":  # a folder, not a name in it
         return importlib.import_module("speechconv.adapters")
     if name not in _HOME:
         raise AttributeError(f"module 'speechconv' has no attribute {name!r}")

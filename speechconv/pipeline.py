@@ -134,9 +134,10 @@ class Pipeline(Sequential):
         Raises:
             ValueError: audio too short for one frame.
 
-        >>> pipe = Pipeline.from_preset("wav2vec2-base", encoder={"channels": 8}).calibrate(torch.randn(4, 16000))
-        >>> pipe["encoder"].group_norm, len(pipe.stream().push(torch.randn(16000)))
-        ('frozen', 0)
+        >>> from speechconv import FeatureEncoder
+        >>> pipe = Pipeline([FeatureEncoder(channels=8)], sample_rate=16000).calibrate(torch.randn(4, 16000))
+        >>> pipe[0].group_norm, len(pipe.stream().push(torch.randn(16000)))
+        ('frozen', 49)
         """
         check_input(wav, WAVEFORM, type(self).__name__)
         samples = [wav.shape[1]] * len(wav) if lengths is None else lengths.tolist()

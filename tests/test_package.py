@@ -45,6 +45,12 @@ def test_every_public_name_is_the_same_object_each_time(name: str) -> None:
     assert name in dir(sc)
 
 
+def test_adapters_are_at_hand_and_load_no_toolkit() -> None:
+    loaded = imported("import speechconv as sc; sc.adapters.huggingface.load; sc.adapters.torchaudio.load_conformer")
+    assert "torch" in loaded
+    assert not loaded.intersection(("torchaudio", "transformers", "huggingface_hub"))
+
+
 def test_the_list_of_names_is_the_list_of_homes() -> None:
     assert sorted(sc.__all__) == sorted(name for names in sc._HOMES.values() for name in names)
     assert len(set(sc.__all__)) == len(sc.__all__)

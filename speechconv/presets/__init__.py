@@ -9,15 +9,12 @@ from importlib import resources
 def preset_names() -> dict[str, str]:
     """Name -> one line of description.
 
-    >>> sorted(preset_names())
+    >>> list(preset_names())
     ['conformer-front', 'full', 'full-causal', 'logmel', 'wav2vec2-base', 'wav2vec2-large', 'wavenet-encoder']
     """
-    files = sorted(resources.files(__name__).iterdir(), key=lambda file: file.name)
-    return {
-        file.name.removesuffix(".toml"): tomllib.loads(file.read_text("utf-8"))["description"]
-        for file in files
-        if file.name.endswith(".toml")
-    }
+    files = (file for file in resources.files(__name__).iterdir() if file.name.endswith(".toml"))
+    texts = {file.name.removesuffix(".toml"): file.read_text("utf-8") for file in files}
+    return {name: tomllib.loads(texts[name])["description"] for name in sorted(texts)}
 
 
 def preset_text(name: str) -> str:
