@@ -10,7 +10,7 @@ The map, in the order of the signal:
     combine     Sequential, Residual, Parallel
     norm        LayerNorm, BatchNorm
     cumulative  CumulativeNorm: over time, causal
-    utterance   statistics over a whole utterance: offline, in two passes, frozen
+    moments     mean and covariance of a waveform's windows; utterance: frozen, or by passes over a file
     frontend    samples -> frames: ConvSTFT, FeatureEncoder, WaveNetEncoder; before them Normalize, MuLaw
     layers      frames -> frames: Mel, Log, ConvSubsampling, WaveNetStack, ConvPositionalEmbedding, ConformerConvModule
     pipeline    Pipeline: stages in order, presets, save and load

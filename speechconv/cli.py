@@ -255,7 +255,7 @@ def _add_stream(commands: Any) -> None:
     command.description = (
         "Read a WAV stream (or --raw samples) from stdin; write each frame as soon as its last sample has arrived.\n"
         "The frames equal those of `speechconv extract`. Read them back by\n\n"
-        "  numpy.fromfile('frames.f32', '<f4').reshape(-1, 80)"
+        "  numpy.fromfile('frames.f32', '<f4').reshape(-1, 80)  # 80: the channels, as `speechconv describe` tells them"
     )
     _add_pipeline_options(command)
     command.add_argument("--raw", choices=RAW_FORMATS, metavar="FORMAT", help=f"no header: {', '.join(RAW_FORMATS)}")

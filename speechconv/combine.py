@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from speechconv.geometry import Geometry
 from speechconv.layer import Layer, channels_after, check_layer, geometry_of, plan_layer, run_offline, run_step, takes
-from speechconv.layout import axes
+from speechconv.layout import WAVEFORM, axes
 from speechconv.plan import Clock, Edge, Memory, Plan, State, join_path
 from speechconv.tiles import run_tiles, tiled_runs
 
@@ -139,6 +139,8 @@ class Parallel(Layer):
     def channels_after(self, channels: int) -> int:
         given = [channels_after(branch, channels) for _, branch in named_parts(self)]
         if self.join == "cat":
+            if WAVEFORM in given:
+                raise ValueError("join='cat' puts channels side by side, and a waveform has none; use 'sum'.")
             return sum(given)
         if len(set(given)) > 1:
             raise ValueError(f"join={self.join!r} needs branches of equal channels, got {given}.")

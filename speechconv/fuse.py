@@ -26,6 +26,8 @@ def fused(layer: nn.Module) -> nn.Module:
         >>> torch.allclose(fused(net)(x), net(x), atol=1e-6)
         True
     """
+    if layer.training:
+        raise ValueError("fuse() is for inference: call .eval() first.")
     if hasattr(layer, "fuse"):
         return layer.fuse()  # pyright: ignore[reportCallIssue] - the protocol is the method alone
     if type(layer) is Sequential:

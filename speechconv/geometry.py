@@ -182,3 +182,22 @@ def resolve_padding(padding: Padding, span: int) -> tuple[int, int]:
             "the kernel's span less one."
         )
     return pads[0], pads[1]
+
+
+def frame_keeping_pads(padding: Padding, kernel_size: int) -> tuple[int, int]:
+    """(left, right) pads under which as many frames go out as come in.
+
+    Raises:
+        ValueError: as `resolve_padding`, or pads that keep fewer.
+
+    >>> frame_keeping_pads("valid", 31)
+    Traceback (most recent call last):
+    ValueError: padding (='valid') must keep the number of frames: left + right must be 30, kernel_size - 1, not 0.
+    """
+    pads = resolve_padding(padding, kernel_size)
+    if sum(pads) != kernel_size - 1:
+        raise ValueError(
+            f"padding (={padding!r}) must keep the number of frames: left + right must be {kernel_size - 1}, "
+            f"kernel_size - 1, not {sum(pads)}."
+        )
+    return pads

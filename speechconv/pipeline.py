@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain, count
 from pathlib import Path
@@ -23,7 +23,7 @@ from speechconv.fuse import fused
 from speechconv.geometry import Counts
 from speechconv.layer import placement
 from speechconv.layers.mel import Mel
-from speechconv.layout import WAVEFORM, check_input
+from speechconv.layout import WAVEFORM, check_input, check_lengths
 from speechconv.presets import preset_names, preset_text
 from speechconv.session import Session, SessionPool
 from speechconv.stages import NAMES, Table, build_stages, check_known, check_tables, describe_stage
@@ -81,8 +81,15 @@ class Pipeline(Sequential):
     def fresh_random(self) -> bool:
         return self._drawn is not None and self._drawn == self._fingerprint()
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Pipeline:
+        """torch's one door for `.to`, `.bfloat16`, `.cuda`: random weights of another type are as random."""
+        fresh = self.fresh_random
+        super()._apply(fn, recurse)
+        self._drawn = self._fingerprint() if fresh else None
+        return self
+
     def _fingerprint(self) -> tuple[float, ...]:
-        """Changes with the weights, but not with their device or a wider type."""
+        """Changes with the weights, but not with their device."""
         return tuple(float(p.detach().double().sum()) for p in self.parameters())
 
     @property
@@ -132,7 +139,7 @@ class Pipeline(Sequential):
             This pipeline.
 
         Raises:
-            ValueError: audio too short for one frame.
+            ValueError: audio too short for one frame, or with NaN in it; lengths that do not fit it.
 
         >>> from speechconv import FeatureEncoder
         >>> pipe = Pipeline([FeatureEncoder(channels=8)], sample_rate=16000).calibrate(torch.randn(4, 16000))
@@ -140,11 +147,17 @@ class Pipeline(Sequential):
         ('frozen', 49)
         """
         check_input(wav, WAVEFORM, type(self).__name__)
+        if lengths is not None:
+            check_lengths(lengths, wav)
         samples = [wav.shape[1]] * len(wav) if lengths is None else lengths.tolist()
+        signals = [row[:length] for row, length in zip(wav, samples, strict=True)]
+        for number, signal in enumerate(signals):
+            if not bool(signal.isfinite().all()):
+                raise ValueError(f"row {number} of the audio holds NaN or infinite samples; leave it out, or mend it.")
         if not any(self.output_lengths(count) for count in samples):
             raise ValueError(f"calibrate needs audio of at least {self.geometry.emitted_at(0)} samples, got {samples}.")
-        rows = [partial(row[:count].split, CALIBRATION_CHUNK) for row, count in zip(wav, samples, strict=True)]
-        freeze_on(self, layers_of_policy(self, "utterance", "frozen"), rows)
+        read = [partial(signal.split, CALIBRATION_CHUNK) for signal in signals]
+        freeze_on(self, layers_of_policy(self, "utterance", "frozen"), read, dtype=wav.dtype)
         return self
 
     @classmethod

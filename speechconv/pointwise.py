@@ -74,7 +74,7 @@ def channels_after(module: nn.Module, channels: int) -> int:
     """Channels that `module` makes of `channels`; ValueError where it does not take them."""
     expected = takes(module)
     if isinstance(module, nn.GLU):
-        expected = channels - channels % 2
+        expected = max(2, channels - channels % 2)
     if expected not in (None, channels):
         raise ValueError(f"{type(module).__name__} takes {expected} channels, got {channels}.")
     if isinstance(module, nn.GLU):

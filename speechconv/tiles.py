@@ -30,10 +30,16 @@ def tiled_runs(layers: Sequence[nn.Module]) -> Iterator[tuple[nn.Module, list[nn
 
 
 def _is_pointwise(layer: nn.Module) -> bool:
-    """True for a frame-by-frame map: a torch module, or a layer of one frame that leaves `offline` as it is."""
+    """True for a frame-by-frame map: a torch module, or a layer of one frame that has no memory and no way of its own
+    through the whole signal."""
     if not isinstance(layer, Layer):
         return True
-    return layer.geometry == Geometry() and type(layer).offline is Layer.offline
+    kind = type(layer)
+    return layer.geometry == Geometry() and (kind.offline, kind.plan, kind.step) == (
+        Layer.offline,
+        Layer.plan,
+        Layer.step,
+    )
 
 
 def run_tiles(head: nn.Module, followers: Sequence[nn.Module], x: Tensor, lengths: Tensor | None) -> Tensor:

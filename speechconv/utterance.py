@@ -1,20 +1,13 @@
-"""Statistics over a whole utterance: in one piece offline, in two passes over a file, frozen for live use.
+"""Statistics of a whole utterance in bounded memory, or frozen for live use: passes over the same audio.
 
-Mean and covariance of the k-sample windows of a signal, merged block by block in float64 (Chan, Golub and LeVeque
-1983), so that neither the length nor an offset costs digits:
-
-    n = n_a + n_b        d = mean_b - mean_a        mean = mean_a + d n_b / n
-    scatter = scatter_a + scatter_b + d d' n_a n_b / n                            covariance = scatter / n
-
-A layer that needs them offers `window` and `freeze`. Live, or in bounded memory, its statistics come from a first
-pass: `freeze_on` streams all that stands before the layer, hands over the moments, and goes on to the next such layer.
+`freeze_on` streams all that stands before a layer, hands it the moments of what comes out, and goes on to the next such
+layer; then the whole streams.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy.typing as npt
@@ -24,114 +17,12 @@ from torch import Tensor, nn
 from speechconv.combine import Sequential, named_parts
 from speechconv.inlet import as_samples
 from speechconv.layer import Layer, placement
-from speechconv.layout import WAVEFORM, keep
+from speechconv.layout import WAVEFORM
+from speechconv.moments import Moments, UtteranceStatistics, Window, moments, no_moments
 from speechconv.session import Session
-
-BLOCK = 1 << 16
-"""Windows whose moments are taken at a time."""
 
 Chunks = Iterable[Tensor | npt.NDArray]
 Net = TypeVar("Net", bound=Layer)
-
-
-@dataclass(frozen=True)
-class Window:
-    """Which windows of a waveform a statistic is made of: `size` samples, every `stride`."""
-
-    size: int = 1
-    stride: int = 1
-
-    def num_windows(self, samples: Tensor) -> Tensor:
-        """Whole windows in that many samples."""
-        return ((samples - self.size) // self.stride + 1).clip(min=0)
-
-
-@dataclass(frozen=True)
-class Moments:
-    """Of the windows of each row, in float64.
-
-    Attributes:
-        count: (batch,) windows.
-        mean: (batch, k).
-        scatter: (batch, k, k) sum of (w - mean) (w - mean)'.
-    """
-
-    count: Tensor
-    mean: Tensor
-    scatter: Tensor
-
-    @property
-    def covariance(self) -> Tensor:
-        """(batch, k, k), divided by the count; 0 where there is no window."""
-        return self.scatter / self.count.clip(min=1)[:, None, None]
-
-    def merge(self, other: Moments) -> Moments:
-        """Of both sets of windows together."""
-        count = self.count + other.count
-        share = (other.count / count.clip(min=1))[:, None]
-        step = other.mean - self.mean
-        between = step[:, :, None] * step[:, None] * (self.count[:, None] * share)[..., None]
-        return Moments(count, self.mean + step * share, self.scatter + other.scatter + between)
-
-
-def no_moments(window: Window) -> Moments:
-    """Of no windows at all, one row."""
-    zeros = torch.zeros(1, window.size, window.size, dtype=torch.float64)
-    return Moments(zeros[:, 0, 0], zeros[:, 0], zeros)
-
-
-def moments(x: Tensor, window: Window, lengths: Tensor | None = None) -> Moments:
-    """Moments of each row's windows.
-
-    Args:
-        x: (batch, samples).
-        window: size and stride.
-        lengths: (batch,) samples of each row; None: all.
-    """
-    samples = torch.full((len(x),), x.shape[1], device=x.device) if lengths is None else lengths
-    counts = window.num_windows(samples)
-    views = (
-        x.unfold(1, window.size, window.stride) if x.shape[1] >= window.size else x.new_zeros(len(x), 1, window.size)
-    )
-    blocks = (
-        _block_moments(views[:, first : first + BLOCK].double(), counts - first, masked=lengths is not None)
-        for first in range(0, views.shape[1], BLOCK)
-    )
-    total = next(blocks)
-    for block in blocks:
-        total = total.merge(block)
-    return total
-
-
-def _block_moments(windows: Tensor, counts: Tensor, masked: bool) -> Moments:
-    """Of the first `counts` windows of each row: (batch, n, k)."""
-    counts = counts.clip(0, windows.shape[1])
-    real = torch.arange(windows.shape[1], device=windows.device) < counts[:, None]
-    masked = masked or not bool(counts.all())
-    windows = keep(windows, real) if masked else windows
-    mean = windows.sum(1) / counts.clip(min=1)[:, None]
-    centred = windows - mean[:, None]
-    centred = keep(centred, real) if masked else centred
-    return Moments(counts.double(), mean, centred.mT @ centred)
-
-
-class UtteranceStatistics(Layer):
-    """A layer that takes moments of its input waveform.
-
-    Attributes:
-        window: of which windows.
-    """
-
-    window: Window
-
-    @property
-    def policy(self) -> str | None:
-        """ "utterance": of each input, the whole of it; "frozen": given ones; anything else: it needs none."""
-        raise NotImplementedError
-
-    def freeze(self, moments: Moments) -> None:
-        """Use these from now on, whatever comes in; one row, kept in float64 until the layer is cast."""
-        raise NotImplementedError
 
 
 class _Collector:
@@ -163,16 +54,24 @@ def layers_of_policy(net: nn.Module, *policies: str) -> list[UtteranceStatistics
     return [layer for layer in found if layer.policy in policies]
 
 
+@torch.inference_mode(False)
 @torch.no_grad()
-def freeze_on(net: Layer, layers: Iterable[UtteranceStatistics], read: Sequence[Callable[[], Chunks]]) -> None:
+def freeze_on(
+    net: Layer,
+    layers: Iterable[UtteranceStatistics],
+    read: Sequence[Callable[[], Chunks]],
+    *,
+    dtype: torch.dtype | None = None,
+) -> None:
     """Freeze each of `layers` on the same audio, in their order, each behind the ones before it.
 
     Args:
         net: takes a waveform and holds `layers`.
         layers: in the order of the signal.
         read: opens each waveform from its beginning; called once per layer.
+        dtype: of the statistics, only where `net` has no parameter to tell it.
     """
-    dtype, device = placement(net) or (torch.get_default_dtype(), torch.device("cpu"))
+    dtype, device = placement(net) or (dtype or torch.get_default_dtype(), torch.device("cpu"))
     for layer in layers:
         upstream = list(_before(net, layer))
         total = no_moments(layer.window)

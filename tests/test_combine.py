@@ -142,3 +142,13 @@ def test_an_empty_batch_gives_an_empty_batch() -> None:
     assert sc.Pipeline.from_preset("logmel")(torch.zeros(0, 1600)).shape == (0, 11, 80)
     assert sc.ConvSTFT(16, pad_mode="reflect")(torch.zeros(0, 320)).dtype == torch.complex64
     assert sc.Conv1d(2, 3, 3)(torch.zeros(0, 9, 2)).shape == (0, 7, 3)
+
+
+def test_waveforms_have_no_channels_to_join_or_to_halve() -> None:
+    with pytest.raises(ValueError, match="puts channels side by side, and a waveform has none"):
+        sc.Parallel(sc.MuLaw(), sc.MuLaw(15), join="cat")
+    with pytest.raises(ValueError, match="GLU takes 2 channels, got 0"):
+        sc.Sequential(sc.MuLaw(), nn.GLU())
+    both = sc.Parallel(sc.MuLaw(), sc.MuLaw(15))
+    x = torch.rand(1, 10)
+    torch.testing.assert_close(both(x), sc.MuLaw()(x) + sc.MuLaw(15)(x))

@@ -77,3 +77,15 @@ def test_statistics_stay_in_float64_in_a_float32_stream() -> None:
 def test_eps_must_be_positive() -> None:
     with pytest.raises(ValueError, match=r"eps \(=0\) must be > 0"):
         sc.CumulativeNorm(2, eps=0)
+
+
+def test_it_remembers_across_the_tiles_of_a_layer_before_it() -> None:
+    """An STFT runs tile by tile with the pointwise layers behind it; this one is none, and tiles would restart it."""
+    stft = sc.ConvSTFT(400, hop_length=160, output="magnitude")
+    net = sc.Sequential(stft, sc.Log(floor=1e-3), sc.CumulativeNorm(201)).double().eval()
+    x = torch.randn(1, 480_000).double()
+    expected = net(x)
+    with torch.no_grad():
+        assert stft.tile is not None
+        assert expected.shape[1] > 3 * stft.tile
+        torch.testing.assert_close(net(x), expected.detach(), rtol=0, atol=1e-10)

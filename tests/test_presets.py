@@ -268,3 +268,12 @@ def test_presets_with_statistics_of_the_utterance_stream_once_calibrated(
             streaming()
         assert (caught.value.path, caught.value.reason, caught.value.alternatives) == (path, reason, alternatives)
         assert str(caught.value) == f"{path} cannot stream: {reason} Instead: {'; '.join(alternatives)}."
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_random_weights_of_another_type_are_as_random(dtype: torch.dtype) -> None:
+    pipe = sc.Pipeline.from_preset("wavenet-encoder", wavenet_encoder={"residual_channels": 4}).to(dtype)
+    assert pipe.fresh_random
+    assert pipe.float().fresh_random
+    next(pipe.parameters()).data.add_(0.1)
+    assert not pipe.fresh_random

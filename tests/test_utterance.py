@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 import speechconv as sc
-from speechconv import utterance
-from speechconv.utterance import Moments, Window, freeze_on, frozen_twin, layers_of_policy, moments
+from speechconv import moments as moments_module
+from speechconv.moments import Moments, Window, moments
+from speechconv.utterance import freeze_on, frozen_twin, layers_of_policy
 
 
 def judge(x: np.ndarray, window: Window) -> tuple[np.ndarray, np.ndarray]:
@@ -24,7 +25,7 @@ def judge(x: np.ndarray, window: Window) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("block", [1 << 16, 11])
 def test_moments_are_numpys(window: Window, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of ragged rows that are padded with NaN, in one block and in several."""
-    monkeypatch.setattr(utterance, "BLOCK", block)
+    monkeypatch.setattr(moments_module, "BLOCK", block)
     x = torch.randn(3, 300).double() + 50
     lengths = torch.tensor([300, 57, 0])
     for row, length in zip(x, lengths, strict=True):
@@ -99,7 +100,11 @@ def test_a_twin_shares_the_weights_and_leaves_the_original_as_it_was() -> None:
 def test_frozen_statistics_have_the_networks_type(dtype: torch.dtype) -> None:
     net = sc.Sequential(sc.Normalize(), sc.FeatureEncoder(channels=4)).to(dtype)
     freeze_on(net, layers_of_policy(net, "utterance"), [lambda: [torch.randn(4000)]])
-    assert {tensor.dtype for tensor in net.state_dict().values()} == {dtype}
+    statistics = {key: tensor for key, tensor in net.state_dict().items() if "frozen" in key}
+    assert len(statistics) == 4
+    held = torch.float32 if dtype == torch.bfloat16 else dtype  # bfloat16 is too coarse for a mean
+    assert {tensor.dtype for tensor in statistics.values()} == {held}
+    assert {tensor.dtype for tensor in net.float().state_dict().values()} == {torch.float32}
 
 
 def test_calibrating_pools_the_valid_samples_of_all_rows() -> None:
@@ -126,3 +131,40 @@ def test_moments_of_nothing_are_zero() -> None:
     assert isinstance(found, Moments)
     assert not found.count.any()
     assert not found.covariance.any()
+
+
+def test_audio_that_cannot_give_statistics_is_refused() -> None:
+    pipe = sc.Pipeline([sc.Normalize(), sc.FeatureEncoder(channels=4)], sample_rate=16000)
+    x = torch.randn(2, 4000)
+    with pytest.raises(ValueError, match=r"must lie in 0 \.\.\. 4000"):
+        pipe.calibrate(x, torch.tensor([4000, 9999]))
+    with pytest.raises(ValueError, match=r"lengths must have shape \(2,\)"):
+        pipe.calibrate(x, torch.tensor([4000]))
+    x[1, 3000] = torch.nan
+    with pytest.raises(ValueError, match="row 1 of the audio holds NaN"):
+        pipe.calibrate(x)
+    pipe.calibrate(x, torch.tensor([4000, 3000]))
+
+
+def test_statistics_that_were_frozen_in_inference_mode_can_be_trained_on() -> None:
+    pipe = sc.Pipeline([sc.Normalize(), sc.FeatureEncoder(channels=4)], sample_rate=16000)
+    with torch.inference_mode():
+        pipe.calibrate(torch.randn(1, 4000))
+    pipe(torch.randn(1, 4000)).sum().backward()
+
+
+def test_a_stage_without_weights_takes_the_type_of_the_audio() -> None:
+    x = torch.randn(1, 4000).double()
+    pipe = sc.Pipeline([sc.Normalize()], sample_rate=16000).calibrate(x)
+    torch.testing.assert_close(pipe(x).std(correction=0), torch.tensor(1.0).double())
+
+
+def test_frozen_in_bfloat16_it_is_as_exact_as_by_utterance() -> None:
+    """An offset of five deviations: a mean rounded to bfloat16 would be 2 % of a deviation off."""
+    x = (0.1 * torch.randn(1, 20000) + 0.5).bfloat16()
+    wide = x.double()
+    expected = (wide - wide.mean()) / wide.std(correction=0)
+    pipe = sc.Pipeline([sc.Normalize()], sample_rate=16000).calibrate(x.float()).bfloat16()
+    assert (
+        pipe[0].valid(x).double() - expected
+    ).norm() <= 0.003 * expected.norm()  # bfloat16's own rounding of the result

@@ -200,4 +200,5 @@ def _split_weight(found: dict[str, tuple[str, Tensor]], where: str) -> Found:
     if twice:
         raise ValueError(f"{where} holds one tensor twice: {', '.join((*twice, key))}.")
     lengths = torch.linalg.vector_norm(weight.double(), dim=(0, 1), keepdim=True) if weight.ndim == 3 else weight
-    return found | {f"{WEIGHT_NORM}weight_g": (key, lengths), f"{WEIGHT_NORM}weight_v": (key, weight)}
+    directions = torch.where(lengths == 0, 1, weight)  # a tap of zeros has none; length 0 keeps it 0
+    return found | {f"{WEIGHT_NORM}weight_g": (key, lengths), f"{WEIGHT_NORM}weight_v": (key, directions)}

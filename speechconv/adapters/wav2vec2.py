@@ -71,10 +71,12 @@ class Layout:
         return self.norm == "layer" if self.normalize is None else self.normalize
 
     def contradictions(self, ours: Layout) -> list[str]:
-        """In words, what tensors do not show: a line for each setting in which `ours` is another one."""
+        """In words, what tensors do not show: a line for each setting in which `ours` is another one. A group norm
+        takes a waveform's level and offset away again, so there it does not matter whether that was done before."""
+        either = self.normalize is None or self.norm == ours.norm == "group"
         said = replace(
             self,
-            normalize=ours.normalizes if self.normalize is None else self.normalize,
+            normalize=ours.normalizes if either else self.normalize,
             sample_rate=self.sample_rate or ours.sample_rate,
         )
         pairs = zip(_in_words(said), _in_words(ours), strict=True)

@@ -29,7 +29,7 @@ def feature_rows(session: Session, waveform: Waveform) -> Iterator[NDArray[np.fl
 
 
 def _finite(features: Tensor, session: Session) -> NDArray[np.float32]:
-    rows = features.numpy().astype(np.float32, copy=False)
+    rows = features.float().numpy()
     bad = ~np.isfinite(rows).all(axis=1)
     if bad.any():
         frame = session.num_frames - len(rows) + int(bad.argmax())

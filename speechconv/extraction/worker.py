@@ -107,13 +107,16 @@ class Extractor:
 
     def _extract(self, item: Input) -> ManifestLine:
         pipe, recipe = self.pipeline, self.recipe
-        freeze_on(self._live, self._awaiting, [partial(self._read, item)])
+        earlier: list[int] = []  # lengths of the passes for statistics
+        freeze_on(self._live, self._awaiting, [partial(self._read, item, earlier)])
         self._session.reset()
         with AudioFile(item.audio) as sound:
             waveform = self._waveform(sound)
             with FeatureFile(feature_path(recipe.out, item), pipe.output_dim) as features:
                 for rows in feature_rows(self._session, waveform):
                     features.append(rows)
+                if set(earlier) - {waveform.num_samples}:
+                    raise FeatureError("the file changed while it was read; extract it again.")
                 sha256 = features.commit()
         return ManifestLine(
             id=item.id,
@@ -135,9 +138,11 @@ class Extractor:
         recipe = self.recipe
         return Waveform(sound, sample_rate=self.pipeline.sample_rate, channel=recipe.channel, resample=recipe.resample)
 
-    def _read(self, item: Input) -> Iterator[NDArray[np.float32]]:
+    def _read(self, item: Input, lengths: list[int]) -> Iterator[NDArray[np.float32]]:
         with AudioFile(item.audio) as sound:
-            yield from self._waveform(sound).blocks()
+            waveform = self._waveform(sound)
+            yield from waveform.blocks()
+        lengths.append(waveform.num_samples)
 
 
 def feature_path(out: Path, item: Input) -> Path:

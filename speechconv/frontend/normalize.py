@@ -12,8 +12,8 @@ from torch import Tensor
 
 from speechconv.checks import check_choice
 from speechconv.layout import WAVEFORM
+from speechconv.moments import Moments, UtteranceStatistics, Window, moments
 from speechconv.plan import Edge, NotStreamable, Plan
-from speechconv.utterance import Moments, UtteranceStatistics, Window, moments
 
 Statistics = Literal["utterance", "frozen"]
 
@@ -51,11 +51,7 @@ class Normalize(UtteranceStatistics):
         self.statistics: Statistics = statistics
         self.eps = eps
         if statistics == "frozen":
-            self._hold(torch.full((2,), torch.nan))
-
-    def _hold(self, mean_and_variance: Tensor) -> None:
-        self.register_buffer("frozen_mean", mean_and_variance[0])
-        self.register_buffer("frozen_var", mean_and_variance[1])
+            self._hold(torch.tensor(torch.nan), torch.tensor(torch.nan))
 
     @property
     def policy(self) -> Statistics:
@@ -63,35 +59,32 @@ class Normalize(UtteranceStatistics):
 
     def freeze(self, moments: Moments) -> None:
         self.statistics = "frozen"
-        self._hold(torch.stack((moments.mean[0, 0], moments.covariance[0, 0, 0])))
+        self._hold(moments.mean[0, 0], moments.covariance[0, 0, 0])
 
     def valid(self, x: Tensor) -> Tensor:
-        return self._normalised(x, self.get_buffer("frozen_mean"), self.get_buffer("frozen_var"))
+        return self._normalised(x, *self.frozen)
 
     def _normalised(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-        return ((x - mean) * torch.rsqrt(variance + self.eps)).to(x.dtype)
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        return ((wide - mean) * torch.rsqrt(variance + self.eps)).to(x.dtype)
 
     def offline(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         if self.statistics == "frozen":
-            self._check_frozen()
             return super().offline(x, lengths)
         own = moments(x, self.window, lengths)
         return self._normalised(x, own.mean, own.covariance[:, 0])
-
-    def _check_frozen(self) -> None:
-        if bool(self.get_buffer("frozen_var").isnan()):
-            raise ValueError(
-                "Normalize(statistics='frozen') has no statistics yet; give it some audio: pipeline.calibrate(audio)."
-            )
 
     def plan(self, edge: Edge, path: str = "") -> Plan:
         if self.statistics == "utterance":
             raise NotStreamable(
                 path,
                 "Normalize takes mean and variance from the whole utterance.",
-                ["statistics='frozen' with calibrate(audio)", "a checkpoint that was trained without normalisation"],
+                [
+                    "statistics='frozen' with calibrate(audio), and save() for the command line",
+                    "a checkpoint that was trained without normalisation",
+                ],
             )
-        self._check_frozen()
+        _ = self.frozen  # asks for them now, not in the first step
         return super().plan(edge, path)
 
     def extra_repr(self) -> str:

@@ -10,6 +10,7 @@ filter w gives mean w'mu and variance w'Cw, so that norm and convolution are aga
 
 Where no gradient is asked for, the blocks run tile by tile, frames last: what one block writes, the next finds in
 cache. All blocks together are one window function of R samples, so live nothing but R - S samples is remembered.
+The cumulative norm has a memory: it is a block of its own, whose frames of conv 0 offline all stand in memory at once.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from speechconv.cumulative import CumulativeNorm
 from speechconv.geometry import Geometry
 from speechconv.layer import Layer
 from speechconv.layout import WAVEFORM
+from speechconv.moments import Moments, UtteranceStatistics, Window, moments
 from speechconv.plan import Edge, NotStreamable, Plan
 from speechconv.tiles import tiles
-from speechconv.utterance import Moments, UtteranceStatistics, Window, moments
 
 Norm = Literal["group", "layer"]
 GroupNormPolicy = Literal["utterance", "frozen", "cumulative"]
@@ -96,7 +97,12 @@ class FeatureEncoder(UtteranceStatistics):
         check_choice("norm", norm, get_args(Norm))
         check_choice("group_norm", group_norm, get_args(GroupNormPolicy))
         check_flag("bias", bias)
-        if len(kernel_sizes) != len(strides) or not kernel_sizes:
+        for name, values in (("kernel_sizes", kernel_sizes), ("strides", strides)):
+            if not isinstance(values, tuple | list) or not values:
+                raise ValueError(f"{name} (={values!r}) must be a tuple of integers >= 1, one for each convolution.")
+            for i, value in enumerate(values):
+                check_count(f"{name}[{i}]", value)
+        if len(kernel_sizes) != len(strides):
             raise ValueError(
                 f"kernel_sizes (={tuple(kernel_sizes)}) and strides (={tuple(strides)}) must be equally many, one for "
                 "each convolution."
@@ -113,7 +119,7 @@ class FeatureEncoder(UtteranceStatistics):
         )
         self.geometry = chain_geometry(self.blocks)
         if self.policy == "frozen":
-            self._hold(torch.full((2, channels), torch.nan))
+            self._hold(torch.full((channels,), torch.nan), torch.full((channels,), torch.nan))
 
     def _norm_of(self, index: int) -> nn.Module | None:
         if self.norm == "layer":
@@ -144,31 +150,23 @@ class FeatureEncoder(UtteranceStatistics):
     def policy(self) -> GroupNormPolicy | None:
         return self.group_norm if self.norm == "group" else None
 
-    def _hold(self, mean_and_variance: Tensor) -> None:
-        self.register_buffer("frozen_mean", mean_and_variance[0])
-        self.register_buffer("frozen_var", mean_and_variance[1])
-
     def freeze(self, moments: Moments) -> None:
         weight = self._first.conv.weight.detach()
         mean, variance = filtered_moments(weight, moments)
         self.group_norm = "frozen"
-        self._hold(torch.cat((mean, variance)))
+        self._hold(mean[0], variance[0])
 
     def valid(self, x: Tensor) -> Tensor:
         if self.policy != "frozen":
             return run_blocks(self.blocks, x[..., None])
-        return run_blocks(self.blocks, x, self._frozen_filters())
-
-    def _frozen_filters(self) -> Filters:
-        mean, variance = self.get_buffer("frozen_mean").double(), self.get_buffer("frozen_var").double()
-        return self._first.folded(mean[None], variance[None])
+        mean, variance = self.frozen
+        return run_blocks(self.blocks, x, self._first.folded(mean.double()[None], variance.double()[None]))
 
     def offline(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         if self.policy == "cumulative":
             return self._cumulative_chain().offline(x, lengths)
         if self.policy == "utterance":
             return self._offline_by_utterance(x, lengths)
-        self._check_frozen()
         return super().offline(x, lengths)
 
     def _offline_by_utterance(self, x: Tensor, lengths: Tensor | None) -> Tensor:
@@ -184,25 +182,19 @@ class FeatureEncoder(UtteranceStatistics):
         rest = [_Blocks(others)] if others else []
         return Sequential(_FromWaveform(first.conv), first.layer_norm or nn.Identity(), nn.GELU(), *rest)
 
-    def _check_frozen(self) -> None:
-        if self.policy == "frozen" and bool(self.get_buffer("frozen_var").isnan().any()):
-            raise ValueError(
-                "FeatureEncoder(group_norm='frozen') has no statistics yet; give it some audio: "
-                "pipeline.calibrate(audio)."
-            )
-
     def plan(self, edge: Edge, path: str = "") -> Plan:
         if self.policy == "utterance":
             raise NotStreamable(
                 path,
                 "FeatureEncoder's group norm takes its statistics from the whole utterance.",
                 [
-                    "group_norm='frozen' with calibrate(audio)",
+                    "group_norm='frozen' with calibrate(audio), and save() for the command line",
                     "group_norm='cumulative'",
                     "a checkpoint with norm='layer' (large-lv60, XLSR, HuBERT large)",
                 ],
             )
-        self._check_frozen()
+        if self.policy == "frozen":
+            _ = self.frozen  # asks for them now, not in the first step
         return self._cumulative_chain().plan(edge, path) if self.policy == "cumulative" else super().plan(edge, path)
 
     def extra_repr(self) -> str:
@@ -260,7 +252,9 @@ def run_blocks(blocks: Sequence[Block], x: Tensor, filters: Filters | None = Non
     frames = geometry.num_frames(x.shape[1])
     out = x.new_empty(len(x), frames, len(blocks[-1].conv.weight))
     for rows, span, samples in tiles(geometry, len(x), frames, max(1, TILE_BYTES // x.element_size())):
-        out[rows, span] = _run(blocks, x[rows, samples], _rows(filters, rows), tiled=True)
+        y = _run(blocks, x[rows, samples], _rows(filters, rows), tiled=True)
+        out = out.to(y.dtype)  # under autocast
+        out[rows, span] = y
     return out
 
 

@@ -20,7 +20,7 @@ from torch import nn
 from speechconv.checks import check_choice, check_count, check_flag
 from speechconv.combine import Sequential, named_parts
 from speechconv.conv import Conv1d
-from speechconv.layers.positional import frame_keeping_pads
+from speechconv.geometry import frame_keeping_pads
 from speechconv.norm import BatchNorm, LayerNorm
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from speechconv.checks import check_count
 from speechconv.combine import Sequential
 from speechconv.conv import Conv1d, convolve, empty_filters
-from speechconv.geometry import Geometry, Padding, resolve_padding
+from speechconv.geometry import Geometry, frame_keeping_pads
 from speechconv.layer import Layer
 
 
@@ -121,25 +121,6 @@ class ConvPositionalEmbedding(Layer):
 
     def extra_repr(self) -> str:
         return f"{self.channels}, kernel_size={self.kernel_size}, groups={self.groups}, padding={self.padding!r}"
-
-
-def frame_keeping_pads(padding: Padding, kernel_size: int) -> tuple[int, int]:
-    """(left, right) pads under which as many frames go out as come in.
-
-    Raises:
-        ValueError: as `resolve_padding`, or pads that keep fewer.
-
-    >>> frame_keeping_pads("valid", 31)
-    Traceback (most recent call last):
-    ValueError: padding (='valid') must keep the number of frames: left + right must be 30, kernel_size - 1, not 0.
-    """
-    pads = resolve_padding(padding, kernel_size)
-    if sum(pads) != kernel_size - 1:
-        raise ValueError(
-            f"padding (={padding!r}) must keep the number of frames: left + right must be {kernel_size - 1}, "
-            f"kernel_size - 1, not {sum(pads)}."
-        )
-    return pads
 
 
 def _tap_lengths(v: Tensor) -> Tensor:

@@ -334,7 +334,7 @@ def test_a_frozen_pipeline_streams_what_it_gives_offline() -> None:
     pipe = huggingface.load(model, normalize="frozen", group_norm="frozen", dtype=torch.float64)
     whole = huggingface.load(model, normalize="utterance", dtype=torch.float64)
     wav = speech(0.2, torch.float64)[:1]
-    with pytest.raises(ValueError, match="has no statistics yet"):
+    with pytest.raises(ValueError, match="were never given"):
         pipe(wav)
     pipe = pipe.calibrate(wav)
     session = pipe.stream()
@@ -651,7 +651,7 @@ def test_frozen_statistics_of_other_weights_are_forgotten() -> None:
     pipe = preset("base").calibrate(wav)
     pipe(wav)
     huggingface.load_into(pipe, transformers_model())
-    with pytest.raises(ValueError, match="has no statistics yet"):
+    with pytest.raises(ValueError, match="were never given"):
         pipe(wav)
 
 
@@ -788,3 +788,28 @@ def test_without_the_hubs_package_the_message_names_it(monkeypatch: pytest.Monke
         ImportError, match=r"takes the package huggingface_hub: pip install huggingface_hub, or download"
     ):
         huggingface.load("no-one/nothing")
+
+
+def test_a_tap_of_zeros_is_a_tap_of_zeros() -> None:
+    """Of a positional convolution whose weight norm was computed and dropped: its direction is 0 / 0."""
+    state = transformers_model().state_dict()
+    names = [f"encoder.pos_conv_embed.conv.parametrizations.weight.original{i}" for i in (0, 1)]
+    lengths, directions = (state.pop(name) for name in names)
+    weight = torch._weight_norm(directions, lengths, 2)  # pyright: ignore[reportPrivateImportUsage]
+    weight[:, :, 5] = 0
+    state["encoder.pos_conv_embed.conv.weight"] = weight
+    body = huggingface.load(state).get_submodule("positional.body")
+    assert isinstance(body, sc.ConvPositionalEmbedding)
+    torch.testing.assert_close(body.weight, weight)
+
+
+def test_a_group_norm_preset_takes_weights_that_were_made_for_normalised_waveforms(tmp_path: Path) -> None:
+    model = transformers_model()
+    model.save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text('{"do_normalize": true}')
+    pipe = huggingface.load(model.state_dict())
+    for parameter in pipe.parameters():
+        parameter.data.zero_()
+    huggingface.load_into(pipe, tmp_path)
+    assert "normalize" not in dict(pipe.named_children())
+    torch.testing.assert_close(pipe.state_dict(), huggingface.load(model.state_dict()).state_dict())

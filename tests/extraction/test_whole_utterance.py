@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 
 import speechconv as sc
 from speechconv.extraction.pipelines import build_pipeline
+from speechconv.extraction.worker import Extractor
 from tests.extraction.runs import EXTRACT, errors, manifest, peak_kibibytes
 from tests.sounds import noise
 
@@ -100,6 +102,42 @@ def test_files_too_short_for_statistics_or_frames_are_no_fault(samples: int, tmp
     extracted("wav2vec2-large", [tmp_path / "x.wav"], tmp_path / "out", PRESETS["wav2vec2-large"])
     assert [line["frames"] for line in manifest(tmp_path / "out")] == [samples // 400] * (samples > 0)
     assert len(errors(tmp_path / "out")) == (samples == 0)  # a file without samples is an error line, as ever
+
+
+def test_a_file_that_changes_between_the_passes_is_an_error_line(
+    audio_samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = tmp_path / "x.wav"
+    soundfile.write(sound, noise(16000), 16000)
+    read = Extractor._read
+
+    def read_and_change(self: Extractor, item: Any, lengths: list[int]) -> Iterator[Any]:
+        yield from read(self, item, lengths)
+        soundfile.write(sound, noise(17000), 16000)
+
+    monkeypatch.setattr(Extractor, "_read", read_and_change)
+    extracted("wav2vec2-base", [sound], tmp_path / "out", PRESETS["wav2vec2-base"])
+    assert manifest(tmp_path / "out") == []
+    (line,) = errors(tmp_path / "out")
+    assert line["message"] == "the file changed while it was read; extract it again."
+
+
+def test_features_of_a_bfloat16_pipeline_are_written_as_float32(audio_samples: Path, tmp_path: Path) -> None:
+    pipe = build_pipeline("wav2vec2-base", PRESETS["wav2vec2-base"], random_weights=0).bfloat16()
+    sound = audio_samples / "speech" / "en_us_digits_16k.wav"
+    sc.extract(sound, tmp_path / "out", pipeline=trained(pipe))
+    samples, _ = soundfile.read(sound, dtype="float32")
+    with torch.no_grad():
+        expected = pipe.float()(torch.from_numpy(samples)[None])[0].numpy()
+    features = np.load(tmp_path / "out" / "en_us_digits_16k.npy")
+    assert features.dtype == np.float32
+    assert np.linalg.norm(features - expected) <= 0.02 * np.linalg.norm(expected)
+
+
+def trained(pipe: sc.Pipeline) -> sc.Pipeline:
+    """With a weight that nobody drew, so that extract takes it."""
+    next(pipe.parameters()).data.mul_(1.25)
+    return pipe
 
 
 @slow

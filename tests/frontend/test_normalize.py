@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from transformers import Wav2Vec2FeatureExtractor
 
 import speechconv as sc
-from speechconv.utterance import moments
+from speechconv.moments import moments
 
 
 def test_each_row_is_normalised_as_transformers_does() -> None:
@@ -57,14 +57,14 @@ def test_silence_stays_silence() -> None:
 def test_live_it_says_what_it_needs_and_what_to_take_instead() -> None:
     with pytest.raises(sc.NotStreamable, match=r"mean and variance from the whole utterance") as caught:
         sc.Session(sc.Sequential(sc.Normalize(), sc.ConvSTFT()))
-    assert caught.value.alternatives[0] == "statistics='frozen' with calibrate(audio)"
+    assert caught.value.alternatives[0].startswith("statistics='frozen' with calibrate(audio)")
 
 
 def test_frozen_without_statistics_says_how_to_get_some() -> None:
     stage = sc.Normalize(statistics="frozen")
     with pytest.raises(ValueError, match=re.escape("pipeline.calibrate(audio)")):
         stage(torch.randn(1, 10))
-    with pytest.raises(ValueError, match="no statistics yet"):
+    with pytest.raises(ValueError, match="never given"):
         sc.Session(stage)
 
 

@@ -15,7 +15,7 @@ from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2FeatureEncode
 
 import speechconv as sc
 from speechconv.frontend import wav2vec2
-from speechconv.utterance import moments
+from speechconv.moments import moments
 
 LAYOUTS = [("group", False), ("group", True), ("layer", False), ("layer", True)]
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}  # of scale: DESIGN's, for what rounding alone makes differ
@@ -190,6 +190,15 @@ def test_ragged_batches_equal_their_rows_where_transformers_takes_the_padding_in
     assert other >= 0.5, other
 
 
+def test_autocast_gives_the_same_type_with_a_graph_and_without() -> None:
+    encoder = sc.FeatureEncoder(channels=8, norm="layer").eval()
+    x = speech(4000)
+    with torch.autocast("cpu", torch.bfloat16):
+        graph = encoder(x)
+        with torch.no_grad():
+            assert encoder(x).dtype == graph.dtype
+
+
 def test_rows_without_a_frame_spoil_no_other_row() -> None:
     encoder = sc.FeatureEncoder(channels=8).double().eval()
     x = speech(4000, 3).double()
@@ -257,7 +266,7 @@ def test_frozen_without_statistics_says_how_to_get_some() -> None:
     encoder = sc.FeatureEncoder(channels=4, group_norm="frozen")
     needs: list[Callable[[], object]] = [lambda: encoder(torch.randn(1, 4000)), lambda: sc.Session(encoder)]
     for use in needs:
-        with pytest.raises(ValueError, match=re.escape("no statistics yet; give it some audio: pipeline.calibrate")):
+        with pytest.raises(ValueError, match=re.escape("never given; give it some audio: pipeline.calibrate")):
             use()
 
 
@@ -306,7 +315,9 @@ def test_other_kernels_and_strides(kernel_sizes: tuple[int, ...], strides: tuple
         ({"group_norm": "running"}, r"group_norm \(='running'\) must be one of"),
         ({"channels": 0}, r"channels \(=0\) must be an integer >= 1"),
         ({"kernel_sizes": (3, 3)}, r"kernel_sizes \(=\(3, 3\)\) and strides .* must be equally many"),
-        ({"kernel_sizes": (), "strides": ()}, "equally many"),
+        ({"kernel_sizes": (), "strides": ()}, r"kernel_sizes \(=\(\)\) must be a tuple of integers >= 1, one for each"),
+        ({"kernel_sizes": 10, "strides": 5}, r"kernel_sizes \(=10\) must be a tuple"),
+        ({"kernel_sizes": (10, 0), "strides": (5, 1)}, r"kernel_sizes\[1\] \(=0\) must be an integer >= 1"),
         ({"bias": "yes"}, r"bias \(='yes'\)"),
     ],
 )
