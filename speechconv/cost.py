@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
-from speechconv.combine import Sequential, named_parts
+from speechconv.combine import Parallel, Residual, Sequential, named_parts
 from speechconv.geometry import Geometry
 from speechconv.layer import Layer, channels_after, geometry_of
 from speechconv.layout import WAVEFORM, axes
@@ -24,6 +25,7 @@ class Stage:
         shape: of its output for the described input, batch axis left out: (frames, channels).
         parameters: of this stage alone.
         geometry: of the chain so far, in input samples.
+        parts: what a Residual or Parallel joins, in order; its parameters count in the stage's too.
     """
 
     name: str
@@ -31,18 +33,20 @@ class Stage:
     shape: tuple[int, ...]
     parameters: int
     geometry: Geometry
+    parts: tuple[Stage, ...] = ()
 
 
 @dataclass(frozen=True)
 class Description:
-    """Stages in the order of the signal; `str()` is a table, lookahead in samples and milliseconds."""
+    """Stages in the order of the signal; `str()` is a table, lookahead in samples and milliseconds, with the parts of a
+    stage indented behind it."""
 
     num_samples: int
     sample_rate: int | None
     stages: tuple[Stage, ...]
 
     def __str__(self) -> str:
-        rows = [HEADINGS, *(self._row(stage) for stage in self.stages)]
+        rows = [HEADINGS, *self._rows(self.stages)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
         return "\n".join(line.rstrip() for line in (self._title(), "", *lines))
@@ -51,11 +55,16 @@ class Description:
         rate = "" if self.sample_rate is None else f" at {self.sample_rate} Hz"
         return f"input: {self.num_samples} samples{rate}"
 
-    def _row(self, stage: Stage) -> tuple[str, ...]:
+    def _rows(self, stages: Sequence[Stage], indent: str = "") -> Iterator[tuple[str, ...]]:
+        for stage in stages:
+            yield self._row(stage, indent)
+            yield from self._rows(stage.parts, f"{indent}  ")
+
+    def _row(self, stage: Stage, indent: str) -> tuple[str, ...]:
         g = stage.geometry
         return (
-            stage.name,
-            stage.kind,
+            indent + stage.name,
+            indent + stage.kind,
             str(stage.shape),
             f"{stage.parameters:,}",
             self._span(g.stride),
@@ -101,20 +110,38 @@ def describe(module: Layer, num_samples: int | None = None) -> Description:
         raise ValueError(f"num_samples (={num_samples}) must be >= 0.")
     if module.in_channels is None:
         raise ValueError(f"{type(module).__name__} takes any number of channels, so it has no shapes of its own.")
-    return Description(num_samples, sample_rate, tuple(_stages(module, num_samples)))
+    return Description(num_samples, sample_rate, _stages(module, num_samples))
 
 
-def _stages(module: Layer, num_samples: int) -> list[Stage]:
+def _stages(module: Layer, num_samples: int) -> tuple[Stage, ...]:
     geometry, channels = Geometry(), module.in_channels or WAVEFORM
-    stages = []
-    for name, layer in _parts(module):
+    return tuple(_chain(_parts(module), geometry, channels, num_samples))
+
+
+def _chain(
+    parts: Sequence[tuple[str, nn.Module]], geometry: Geometry, channels: int, num_samples: int
+) -> Iterator[Stage]:
+    """A row for each of `parts`, one behind the other, all behind a chain of that geometry and those channels."""
+    for name, layer in parts:
+        inner = tuple(stage for chain in _joined(layer) for stage in _chain(chain, geometry, channels, num_samples))
         geometry, channels = geometry.then(geometry_of(layer)), channels_after(layer, channels)
         parameters = sum(p.numel() for p in layer.parameters())
         shape = axes(geometry.num_frames(num_samples), channels)
-        stages.append(Stage(name, type(layer).__name__, shape, parameters, geometry))
-    return stages
+        yield Stage(name, type(layer).__name__, shape, parameters, geometry, inner)
 
 
 def _parts(module: Layer) -> list[tuple[str, nn.Module]]:
     """The stages of a chain; anything else is one stage."""
     return named_parts(module) if isinstance(module, Sequential) else [("", module)]
+
+
+def _joined(layer: nn.Module) -> list[list[tuple[str, nn.Module]]]:
+    """The chains that a skip or parallel branches join, their parts under the names of `named_modules`."""
+    if not isinstance(layer, Residual | Parallel):
+        return []
+    return [
+        [(f"{name}.{inner}", part) for inner, part in named_parts(branch)]
+        if type(branch) is Sequential
+        else [(name, branch)]
+        for name, branch in named_parts(layer)
+    ]

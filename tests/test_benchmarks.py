@@ -75,7 +75,7 @@ def test_encoders_that_do_not_agree_are_not_timed() -> None:
 def test_the_streams_benchmark_prints_percentiles_and_sessions(capsys: pytest.CaptureFixture[str]) -> None:
     streams.main(["--blocks", "5", "--sessions", "1", "3", "--pipelines", "light"])
     lines = capsys.readouterr().out.splitlines()
-    rows = cells(lines, "| light: sessions | p50 ms | p99 ms | p50 ms a session | carried by one core |")
+    rows = cells(lines, "| light: sessions | p50 ms | p99 ms | p50 ms a session | fit into one core |")
     assert [row[0] for row in rows] == ["1", "3"]
     assert all(0 < float(p50) <= float(p99) for _, p50, p99, *_ in rows)
 

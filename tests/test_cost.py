@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import speechconv as sc
+from speechconv.cost import Stage
 
 
 def net() -> sc.Pipeline:
@@ -66,6 +67,8 @@ def test_the_table_shows_samples_and_milliseconds() -> None:
             "conv   Conv1d    (26, 8)       800         40 (5 ms)    104 (13 ms)      51 (6.375 ms)",
             "act    GELU      (26, 8)       0           40 (5 ms)    104 (13 ms)      51 (6.375 ms)",
             "pair   Parallel  (26, 6)       182         40 (5 ms)    264 (33 ms)      131 (16.38 ms)",
+            "  0      Conv1d  (26, 4)       164         40 (5 ms)    264 (33 ms)      131 (16.38 ms)",
+            "  1      Conv1d  (26, 2)       18          40 (5 ms)    104 (13 ms)      51 (6.375 ms)",
             "glu    GLU       (26, 3)       0           40 (5 ms)    264 (33 ms)      131 (16.38 ms)",
         )
     )
@@ -98,3 +101,29 @@ def test_what_has_no_shapes_is_refused() -> None:
 def test_modules_of_torch_are_refused() -> None:
     with pytest.raises(TypeError, match="expected a speechconv layer or pipeline, got ReLU"):
         sc.describe(torch.nn.ReLU())  # pyright: ignore[reportArgumentType]
+
+
+def test_all_five_parts_of_the_full_pipeline_have_a_row() -> None:
+    """Those that a skip or a branch holds as well, each behind what stands before it."""
+    rows = {}
+
+    def collect(stages: tuple[Stage, ...], prefix: str = "") -> None:
+        for stage in stages:
+            rows[prefix + stage.name] = stage
+            collect(stage.parts, f"{prefix}{stage.name}.")
+
+    pipe = sc.Pipeline.from_preset("full")
+    collect(sc.describe(pipe).stages)
+    assert [rows[name].kind for name in ("front.0.0", "front.1", "wavenet", "positional.body", "conformer.body")] == [
+        "ConvSTFT",
+        "FeatureEncoder",
+        "WaveNetStack",
+        "ConvPositionalEmbedding",
+        "ConformerConvModule",
+    ]
+    for name, row in rows.items():
+        layer = pipe.get_submodule(name)
+        assert row.kind == type(layer).__name__
+        assert row.parameters == sum(p.numel() for p in layer.parameters())
+    assert (rows["front.0.1"].shape, rows["front.1"].shape, rows["front"].shape) == ((49, 80), (49, 512), (49, 592))
+    assert rows["conformer.body"].geometry.lookahead == 25_359

@@ -243,7 +243,7 @@ def test_weights_are_fresh_until_others_are_loaded(name: str) -> None:
             "encoder",
             "FeatureEncoder's group norm takes its statistics from the whole utterance.",
             (
-                "group_norm='frozen' with calibrate(audio)",
+                "group_norm='frozen' with calibrate(audio), and save() for the command line",
                 "group_norm='cumulative'",
                 "a checkpoint with norm='layer' (large-lv60, XLSR, HuBERT large)",
             ),
@@ -252,7 +252,10 @@ def test_weights_are_fresh_until_others_are_loaded(name: str) -> None:
             "wav2vec2-large",
             "normalize",
             "Normalize takes mean and variance from the whole utterance.",
-            ("statistics='frozen' with calibrate(audio)", "a checkpoint that was trained without normalisation"),
+            (
+                "statistics='frozen' with calibrate(audio), and save() for the command line",
+                "a checkpoint that was trained without normalisation",
+            ),
         ),
     ],
 )
