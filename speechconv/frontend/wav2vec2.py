@@ -158,9 +158,11 @@ class FeatureEncoder(UtteranceStatistics):
 
     def valid(self, x: Tensor) -> Tensor:
         if self.policy != "frozen":
-            return run_blocks(self.blocks, x[..., None])
+            return run_blocks(self.blocks, self.geometry, x[..., None])
         mean, variance = self.frozen
-        return run_blocks(self.blocks, x, self._first.folded(mean.double()[None], variance.double()[None]))
+        return run_blocks(
+            self.blocks, self.geometry, x, self._first.folded(mean.double()[None], variance.double()[None])
+        )
 
     def offline(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         if self.policy == "cumulative":
@@ -174,7 +176,7 @@ class FeatureEncoder(UtteranceStatistics):
         mean, variance = filtered_moments(self._first.conv.weight, moments(x, self.window, lengths))
         filters = self._first.folded(mean, variance)
         samples = x if frames else x.new_zeros(len(x), self.geometry.receptive_field)
-        return run_blocks(self.blocks, samples, filters)[:, :frames]
+        return run_blocks(self.blocks, self.geometry, samples, filters)[:, :frames]
 
     def _cumulative_chain(self) -> Sequential:
         """The first convolution, its norm with a memory, and the other blocks as one window."""
@@ -243,12 +245,12 @@ def filtered_moments(weight: Tensor, of_windows: Moments) -> tuple[Tensor, Tenso
     return of_windows.mean @ w.T, ((w @ of_windows.covariance) * w).sum(-1)
 
 
-def run_blocks(blocks: Sequence[Block], x: Tensor, filters: Filters | None = None) -> Tensor:
-    """All blocks on (batch, n, channels); with the `filters` of a folded first block on a (batch, n) waveform."""
+def run_blocks(blocks: Sequence[Block], geometry: Geometry, x: Tensor, filters: Filters | None = None) -> Tensor:
+    """All blocks on (batch, n, channels), or on a (batch, n) waveform with the `filters` of a folded first block;
+    `geometry` is that of all together."""
     parameters = (p for block in blocks for p in block.parameters())
     if torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in parameters)):
         return _run(blocks, x, filters, tiled=False)
-    geometry = chain_geometry(blocks)
     frames = geometry.num_frames(x.shape[1])
     out = x.new_empty(len(x), frames, len(blocks[-1].conv.weight))
     for rows, span, samples in tiles(geometry, len(x), frames, max(1, TILE_BYTES // x.element_size())):
@@ -299,4 +301,4 @@ class _Blocks(Layer):
         self.geometry = chain_geometry(blocks)
 
     def valid(self, x: Tensor) -> Tensor:
-        return run_blocks(self.blocks, x)
+        return run_blocks(self.blocks, self.geometry, x)
