@@ -32,6 +32,7 @@ class Layer(nn.Module):
         in_channels: channels it takes; WAVEFORM (0) for (batch, samples); None where any number will do.
         out_channels: channels it gives; None for as many as came in.
         tile: frames that are best evaluated together where no gradient is asked for; None: all. See `tiles`.
+        typed: its buffers have the type of its input; False where they keep one of their own.
 
     Example:
         >>> class Difference(Layer):
@@ -47,6 +48,7 @@ class Layer(nn.Module):
     in_channels: int | None = None
     out_channels: int | None = None
     tile: int | None = None
+    typed: bool = True
 
     def valid(self, x: Tensor) -> Tensor:
         """The layer without its pads.
@@ -185,8 +187,9 @@ def run_step(plan: Plan, x: Tensor, state: State, clock: Clock) -> tuple[Tensor,
 
 
 def placement(layer: nn.Module) -> tuple[torch.dtype, torch.device] | None:
-    """dtype and device of a layer's first floating parameter or buffer; None without one."""
-    tensors = chain(layer.parameters(), layer.buffers())
+    """dtype and device of a layer's first floating parameter or typed buffer; None without one."""
+    typed = (module for module in layer.modules() if getattr(module, "typed", True))
+    tensors = chain(layer.parameters(), (buffer for module in typed for buffer in module.buffers(recurse=False)))
     return next(((tensor.dtype, tensor.device) for tensor in tensors if tensor.is_floating_point()), None)
 
 

@@ -110,6 +110,7 @@ class UtteranceStatistics(Layer):
     """
 
     window: Window
+    typed = False
 
     @property
     def policy(self) -> str | None:

@@ -76,15 +76,15 @@ def freeze_on(
         upstream = list(_before(net, layer))
         total = no_moments(layer.window)
         for opened in read:
-            total = total.merge(_collected(layer.window, upstream, opened()))
+            total = total.merge(_collected(layer.window, upstream, opened(), dtype))
         layer.freeze(total)
         layer.to(device, dtype)
 
 
-def _collected(window: Window, upstream: list[nn.Module], chunks: Chunks) -> Moments:
-    """Moments of what `upstream` makes of the chunks."""
+def _collected(window: Window, upstream: list[nn.Module], chunks: Chunks, dtype: torch.dtype) -> Moments:
+    """Moments of what `upstream` makes of the chunks, in that type."""
     collector = _Collector(window)
-    session = Session(Sequential(*upstream)) if upstream else None
+    session = Session(Sequential(*upstream), dtype=dtype) if upstream else None
     for chunk in chunks:
         collector.push(as_samples(chunk, WAVEFORM) if session is None else session.push(chunk))
     if session is not None:
