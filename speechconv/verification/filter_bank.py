@@ -1,0 +1,43 @@
+"""A bank of filters as verification looks at it: rows of float64 taps, in pairs where it is a complex bank."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Layout = Literal["stacked", "interleaved", "separate", "real"]
+"""How the pairs lie in a tensor: all real parts, then all imaginary ones; row by row; two tensors; no pairs."""
+
+
+@dataclass(frozen=True)
+class FilterBank:
+    """Filters read from a file or taken from a module.
+
+    Attributes:
+        name: of the tensor or tensors, as its file names them.
+        real: (filters, taps) float64.
+        imag: likewise, the other half of each pair; None for real-only filters.
+        layout: how they lay in the file.
+        sample_rate: Hz.
+        hop_length: samples between two frames; None where nobody knows.
+    """
+
+    name: str
+    real: Tensor
+    imag: Tensor | None
+    layout: Layout
+    sample_rate: int
+    hop_length: int | None = None
+
+    @property
+    def rows(self) -> Tensor:
+        """Every real filter a row: (filters, taps), or (2 filters, taps), all real parts first."""
+        return self.real if self.imag is None else torch.cat((self.real, self.imag))
+
+    @property
+    def filters(self) -> Tensor:
+        """(filters, taps): complex128 pairs z_k = a_k + j b_k, or float64 for real-only filters."""
+        return self.real if self.imag is None else torch.complex(self.real, self.imag)
