@@ -25,7 +25,7 @@ from speechconv.stages import (
 )
 from tests.stacks import fill
 
-CONTEXT = {"sample_rate": 8000, "n_fft": 64}
+CONTEXT = {"sample_rate": 8000, "n_fft": 64, "n_mels": 4}
 
 # One table for each stage, no value its default; shapes that go in.
 EXAMPLES: dict[str, str] = {
@@ -33,6 +33,8 @@ EXAMPLES: dict[str, str] = {
                drop_last = true, pad_mode = "reflect", learn = "window", output = "power" """,
     "mel": 'n_mels = 10, f_min = 50.0, f_max = 3000.0, scale = "htk", norm = "none", learn = true',
     "log": 'floor = 1e-6, base = "db"',
+    "dct": 'n_mfcc = 3, norm = "none"',
+    "lifter": 'coefficient = 9.5, kind = "librosa"',
     "normalize": 'statistics = "frozen", eps = 1e-3',
     "mu_law": "mu = 100, quantize = true",
     "feature_encoder": """channels = 6, kernel_sizes = [4, 3], strides = [3, 2], norm = "layer", bias = true,
