@@ -11,7 +11,7 @@ The map, in the order of the signal:
     norm        LayerNorm, BatchNorm
     cumulative  CumulativeNorm: over time, causal
     moments     mean and covariance of a waveform's windows; utterance: frozen, or by passes over a file
-    frontend    samples -> frames: ConvSTFT, FeatureEncoder, WaveNetEncoder; before them Normalize, MuLaw
+    frontend    samples -> frames: ConvSTFT, KaldiSTFT, FeatureEncoder, WaveNetEncoder; before them Normalize, MuLaw
     layers      frames -> frames: Mel, Log, DCT, Lifter, ConvSubsampling, WaveNetStack, ConvPositionalEmbedding,
                 ConformerConvModule
     pipeline    Pipeline: stages in order, presets, save and load
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from speechconv.cost import describe
     from speechconv.cumulative import CumulativeNorm
     from speechconv.extraction import extract
+    from speechconv.frontend.kaldi import KaldiSTFT
     from speechconv.frontend.mulaw import MuLaw
     from speechconv.frontend.normalize import Normalize
     from speechconv.frontend.stft import ConvSTFT, fourier_basis
@@ -72,6 +73,7 @@ _HOMES = {
     "frontend.normalize": ("Normalize",),
     "frontend.mulaw": ("MuLaw",),
     "frontend.stft": ("ConvSTFT", "fourier_basis"),
+    "frontend.kaldi": ("KaldiSTFT",),
     "frontend.wav2vec2": ("FeatureEncoder",),
     "frontend.wavenet": ("WaveNetEncoder",),
     "layers.mel": ("Log", "Mel", "mel_filters"),
@@ -101,6 +103,7 @@ __all__ = [
     "CumulativeNorm",
     "FeatureEncoder",
     "Geometry",
+    "KaldiSTFT",
     "Layer",
     "LayerNorm",
     "Lifter",

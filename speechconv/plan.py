@@ -97,8 +97,12 @@ class Edge:
             clock.known[key] = self._real(clock, count)
         return clock.known[key]
 
+    def first_index(self, clock: Clock) -> Tensor:
+        """(batch,) int64: which frame of the signal a step's first one is; below 0 before the signal."""
+        return clock.age // self.geometry.stride - self.delay
+
     def _real(self, clock: Clock, count: int) -> RealFrames:
-        start = clock.age // self.geometry.stride - self.delay
+        start = self.first_index(clock)
         total = self.geometry.num_frames(clock.age + clock.remain - clock.preroll)
         first = (-start).clip(0, count)
         end = torch.maximum((total - start).clip(0, count), first)
