@@ -23,6 +23,8 @@ from torch import Tensor, nn
 
 from speechconv.checks import check_choice, check_count, check_flag
 from speechconv.exact import ExactConstants
+from speechconv.frontend.inverse import inverted
+from speechconv.frontend.training import Drift, drift, groups_by_meaning, log_kappa
 from speechconv.geometry import Geometry, Mirror
 from speechconv.layout import WAVEFORM
 
@@ -154,11 +156,13 @@ class ConvSTFT(ExactConstants):
                 return _wide(self.exact("initial_filters")) + scaled
             case "free":
                 return _wide(self.weight)
-        window = self._window()
+        window = self.current_window
         basis = fourier_basis(self.n_fft).to(window.device)
         return _stack(window * basis).to(window.dtype)
 
-    def _window(self) -> Tensor:
+    @property
+    def current_window(self) -> Tensor:
+        """The window as it is now, (n_fft,), of fixed or window-learned kernels; float32 at least."""
         window = _wide(self.exact("analysis_window"))
         return window if self.learn is None else window + self.window_delta
 
@@ -169,7 +173,7 @@ class ConvSTFT(ExactConstants):
                 *frames.shape[:2], self.num_bins, dtype=torch.promote_types(frames.dtype, torch.cfloat)
             )
         elif self.learn in (None, "window"):
-            spectrum = torch.fft.rfft(frames * self._window())
+            spectrum = torch.fft.rfft(frames * self.current_window)
         else:
             spectrum = torch.complex(*F.linear(frames, self.kernel).chunk(2, 2))
         return self._as_output(spectrum, x.dtype)
@@ -183,6 +187,73 @@ class ConvSTFT(ExactConstants):
             case "power":
                 return (spectrum.real.square() + spectrum.imag.square()).to(dtype)
         return torch.cat((spectrum.real, spectrum.imag), 2).to(dtype)
+
+    def inverse(self, spectrum: Tensor, length: int | None = None) -> Tensor:
+        """The waveform whose spectrum comes nearest, by least squares; learned filters are inverted as they are now.
+
+        Args:
+            spectrum: (batch, frames, channels), what output="complex" or "real_imag" gives.
+            length: samples to return; None: as many as the frames are sure to stand for, hop_length (frames - 1), one
+                more for an odd n_fft, or with center=False all that they hold.
+
+        Shape:
+            (batch, frames, channels) -> (batch, length), in the spectrum's type, real; solved in float64
+
+        Raises:
+            ValueError: an output without phase; another shape; a bank or a window that loses samples asked for, with
+                the condition number.
+            TypeError: a spectrum that is not complex for "complex", or not real for "real_imag".
+
+        Differentiable once, with respect to the spectrum and to the filters.
+
+        Example:
+            >>> stft, x = ConvSTFT(64, hop_length=16, learn="delta"), torch.randn(1, 160)
+            >>> bool(torch.allclose(stft.inverse(stft(x)), x, atol=1e-5))
+            True
+        """
+        return inverted(self, spectrum, length)
+
+    def frame_penalty(self) -> Tensor:
+        """log kappa of the bank at its hop: 0 for a tight frame, large when something is about to be lost.
+
+        A scalar to add to the loss. It weighs bins as `inverse` does (kappa_two_sided of `verify`), is finite, at 27.6
+        with no gradient through A, for a bank that loses something, and its gradient is finite everywhere.
+
+        >>> ConvSTFT(512, hop_length=128).double().frame_penalty().abs() < 1e-12
+        tensor(True)
+        """
+        kernel = self.kernel
+        return log_kappa(kernel, self.hop_length).to(kernel.dtype)
+
+    def drift(self) -> Drift:
+        """Relative change of the filters since they were an STFT, of each bin and in total; 0 to rounding at first.
+
+        >>> ConvSTFT(64, learn="delta").drift().total
+        0.0
+        """
+        kernel = self.kernel
+        return drift(kernel, self._initial_filters().to(kernel.device, kernel.dtype))
+
+    def param_groups(self, lr: float, weight_decay: float = 0.0) -> list[dict[str, Any]]:
+        """Groups for an optimiser, in which `lr` means the same relative step for "delta" and "free".
+
+        Args:
+            lr: of the deviations: window values, bins, or shares of a filter's root mean square.
+            weight_decay: towards the STFT that it began as. "free" has none: there it would lead to silence.
+
+        Returns:
+            [] for fixed filters, so that it can be added to the groups of a model.
+
+        >>> [group["lr"] for group in ConvSTFT(512, window="boxcar", learn="free").param_groups(1e-3, 0.01)]
+        [0.001]
+        """
+        norms = torch.complex(*self._initial_filters().chunk(2)).abs().square().mean().sqrt()
+        return groups_by_meaning(self, lr, weight_decay, float(norms))
+
+    def _initial_filters(self) -> Tensor:
+        """The STFT it began as, float64, laid out as `kernel`."""
+        win_length = self.n_fft if self.win_length is None else self.win_length
+        return _stack(centred_window(self.window, win_length, self.n_fft) * fourier_basis(self.n_fft))
 
     def extra_repr(self) -> str:
         return (
