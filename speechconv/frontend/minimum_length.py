@@ -30,6 +30,7 @@ class MinimumLength(Layer):
     Source: WhisperFeatureExtractor of transformers: padding="max_length", truncation=False.
 
     Example:
+        >>> import torch
         >>> y, lengths = MinimumLength(4)(torch.ones(2, 5), torch.tensor([5, 2]))
         >>> y.sum(1), lengths
         (tensor([5., 2.]), tensor([5, 4]))

@@ -27,6 +27,7 @@ class Preemphasis(Layer):
     Source: NeMo's FilterbankFeatures; the first sample is kept as it is.
 
     Example:
+        >>> import torch
         >>> Preemphasis(coefficient=0.5)(torch.tensor([[4.0, 2.0, 1.0]]))
         tensor([[4., 0., 0.]])
     """

@@ -191,8 +191,8 @@ class ConvSTFT(ExactConstants):
     def extra_repr(self) -> str:
         return (
             f"{self.n_fft}, hop_length={self.hop_length}, win_length={self.win_length}, window={self.window!r}, "
-            f"periodic={self.periodic}, center={self.center}, pad_mode={self.pad_mode!r}, drop_last={self.drop_last}, learn={self.learn!r}, "
-            f"output={self.output!r}"
+            f"periodic={self.periodic}, center={self.center}, pad_mode={self.pad_mode!r}, drop_last={self.drop_last}, "
+            f"learn={self.learn!r}, output={self.output!r}"
         )
 
 

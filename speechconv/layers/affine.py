@@ -18,6 +18,7 @@ class Affine(Layer):
         any -> the same
 
     Example:
+        >>> import torch
         >>> Affine(scale=0.25, offset=1.0)(torch.tensor([[[-4.0, 0.0]]]))  # Whisper's (x + 4) / 4
         tensor([[[0., 1.]]])
     """

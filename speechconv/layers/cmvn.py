@@ -33,7 +33,7 @@ class CMVN(UtteranceStatistics):
 
     Args:
         channels: of a frame, >= 1.
-        statistics: "utterance" takes them from each row, valid frames only (it cannot stream); "frozen" uses given ones:
+        statistics: "utterance" takes them from each row, valid frames only (it cannot stream); "frozen" uses given:
             `Pipeline.calibrate` makes them from audio, and they are saved with the weights.
         norm_vars: divide by the deviation too; False takes the mean off alone.
         correction: taken off the number of frames that the variance is divided by: 0, or 1 (unbiased).
@@ -220,9 +220,7 @@ class SlidingCMVN(Layer):
         return (begin - over).clip(min=0), end - over
 
     def extra_repr(self) -> str:
-        return (
-            f"window={self.window}, min_window={self.min_window}, center={self.center}, norm_vars={self.norm_vars}"
-        )
+        return f"window={self.window}, min_window={self.min_window}, center={self.center}, norm_vars={self.norm_vars}"
 
 
 def _between(x: Tensor, begin: Tensor, end: Tensor) -> Tensor:

@@ -38,9 +38,9 @@ class Deltas(ExactConstants):
     Raises:
         ValueError: an argument outside its range; an order that `width` frames cannot tell.
 
-    Live, "kaldi" is late by order * (width - 1) / 2 frames, "librosa-nearest" by (width - 1) / 2 and "librosa-interp" by
-    width - 1, because its first frame looks so far. A signal of fewer than `width` frames, which librosa refuses, takes
-    the replicated edges there.
+    Live, "kaldi" is late by order * (width - 1) / 2 frames, "librosa-nearest" by (width - 1) / 2 and "librosa-interp"
+    by width - 1, because its first frame looks so far. A signal of fewer than `width` frames, which librosa refuses,
+    takes replicated edges there.
 
     Source: Kaldi, feat/feature-functions.cc (DeltaFeatures); Savitzky and Golay 1964; librosa.feature.delta.
 

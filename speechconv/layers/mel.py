@@ -113,9 +113,7 @@ class Log(Layer):
         tensor([[[   0.,   20., -100.]]])
     """
 
-    def __init__(
-        self, *, floor: float = 1e-10, base: Literal["e", "10", "db"] = "e", additive: bool = False
-    ) -> None:
+    def __init__(self, *, floor: float = 1e-10, base: Literal["e", "10", "db"] = "e", additive: bool = False) -> None:
         super().__init__()
         if not floor >= SMALLEST_FLOOR:
             raise ValueError(f"floor (={floor}) must be >= {SMALLEST_FLOOR:.3g}, float32's smallest normal number.")

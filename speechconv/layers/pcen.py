@@ -113,9 +113,7 @@ class PCEN(Layer):
         return self.bias**self.power * torch.expm1(self.power * torch.log1p(x / self.bias))
 
     def extra_repr(self) -> str:
-        return (
-            f"gain={self.gain}, bias={self.bias}, power={self.power}, smoothing={self.smoothing}, eps={self.eps}"
-        )
+        return f"gain={self.gain}, bias={self.bias}, power={self.power}, smoothing={self.smoothing}, eps={self.eps}"
 
 
 def smoothing_of(time_constant: float, *, frame_rate: float) -> float:

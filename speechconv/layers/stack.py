@@ -22,6 +22,7 @@ class StackFrames(Layer):
         ValueError: an argument outside its range.
 
     Example:
+        >>> import torch
         >>> StackFrames(2)(torch.arange(5.0)[None, :, None])
         tensor([[[0., 1.],
                  [2., 3.]]])
