@@ -211,7 +211,7 @@ def describe_stage(layer: nn.Module) -> Table:
     for key in parameters:
         if key not in _inherited(parameters):
             value = getattr(layer, key)
-            table[key] = _to_toml(value is not None if key == "bias" and not isinstance(value, bool) else value)
+            table[key] = _to_toml(value is not None if key == "bias" and not isinstance(value, bool | float) else value)
     return table
 
 
