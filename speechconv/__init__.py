@@ -11,10 +11,10 @@ The map, in the order of the signal:
     norm        LayerNorm, BatchNorm
     cumulative  CumulativeNorm: over time, causal
     moments     mean and covariance of a waveform's windows; utterance: frozen, or by passes over a file
-    frontend    samples -> frames: ConvSTFT, FeatureEncoder, WaveNetEncoder; before them Normalize, MuLaw,
-                Preemphasis, MinimumLength
-    layers      frames -> frames: Mel, Log, DCT, Lifter, ConvSubsampling, WaveNetStack, ConvPositionalEmbedding,
-                ConformerConvModule
+    frontend    samples -> frames: ConvSTFT, KaldiSTFT, FeatureEncoder, WaveNetEncoder; before them
+                Normalize, MuLaw, Preemphasis, MinimumLength
+    layers      frames -> frames: Mel, Log, PCEN, DCT, Lifter, Deltas, CMVN, SlidingCMVN, DynamicRange, Affine, StackFrames,
+                ConvSubsampling, WaveNetStack, ConvPositionalEmbedding, ConformerConvModule
     pipeline    Pipeline: stages in order, presets, save and load
     fuse        fused: an equal layer for inference, weights folded together
     adapters    other toolkits' weights into these layers
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from speechconv.cost import describe
     from speechconv.cumulative import CumulativeNorm
     from speechconv.extraction import extract
+    from speechconv.frontend.kaldi import KaldiSTFT
     from speechconv.frontend.minimum_length import MinimumLength
     from speechconv.frontend.mulaw import MuLaw
     from speechconv.frontend.normalize import Normalize
@@ -83,6 +84,7 @@ _HOMES = {
     "frontend.preemphasis": ("Preemphasis",),
     "frontend.minimum_length": ("MinimumLength",),
     "frontend.stft": ("ConvSTFT", "fourier_basis"),
+    "frontend.kaldi": ("KaldiSTFT",),
     "frontend.wav2vec2": ("FeatureEncoder",),
     "frontend.wavenet": ("WaveNetEncoder",),
     "layers.mel": ("Log", "Mel", "mel_filters"),
@@ -123,6 +125,7 @@ __all__ = [
     "DynamicRange",
     "FeatureEncoder",
     "Geometry",
+    "KaldiSTFT",
     "Layer",
     "LayerNorm",
     "Lifter",

@@ -151,14 +151,19 @@ class Layer(nn.Module):
             plan: this layer's place.
             clock: which frames are real.
         """
+        joined, state = self.joined(x, state, plan, clock)
+        return self.valid(joined), state
+
+    def joined(self, x: Tensor, state: State, plan: Plan, clock: Clock) -> tuple[Tensor, State]:
+        """What `valid` sees of a step, and the state after it; arguments as `step`."""
         g = self.geometry
         if (g.pad_right or (g.pad_left and plan.edge.delay)) and not plan.edge.raw:  # else none reaches a real frame
             x = plan.edge.zero_unreal(x, clock)
         if not state:
             gap = g.stride - g.receptive_field
-            return self.valid(x[:, gap:] if gap else x), ()
+            return x[:, gap:] if gap else x, ()
         joined = torch.cat((state[0], x), 1)
-        return self.valid(joined), (joined[:, x.shape[1] :],)
+        return joined, (joined[:, x.shape[1] :],)
 
 
 # A composition holds layers and torch's pointwise modules side by side; these ask either kind the same questions.

@@ -20,6 +20,7 @@ from torch import nn
 from speechconv.combine import Parallel, Residual, Sequential, named_parts
 from speechconv.conv import Conv1d
 from speechconv.cumulative import CumulativeNorm
+from speechconv.frontend.kaldi import KaldiSTFT
 from speechconv.frontend.minimum_length import MinimumLength
 from speechconv.frontend.mulaw import MuLaw
 from speechconv.frontend.normalize import Normalize
@@ -56,6 +57,7 @@ def _snake_case(kind: type[nn.Module]) -> str:
 
 STAGES: dict[str, type[nn.Module]] = {
     "stft": ConvSTFT,
+    "kaldi_stft": KaldiSTFT,
     "mel": Mel,
     "log": Log,
     "dct": DCT,
@@ -91,7 +93,7 @@ NAMES = {kind: name for name, kind in STAGES.items()} | {nn.LayerNorm: "layer_no
 HANDED_DOWN = {"sample_rate": "the pipeline", "n_fft": "the stft before it", "n_mels": "the mel before it"}
 """Arguments that a stage may not set itself, and who owns them. An stft's own n_fft has a default, so it is its own."""
 
-OWNERS: dict[str, tuple[type[nn.Module], ...]] = {"n_fft": (ConvSTFT,), "n_mels": (Mel,)}
+OWNERS: dict[str, tuple[type[nn.Module], ...]] = {"n_fft": (ConvSTFT, KaldiSTFT), "n_mels": (Mel,)}
 """Stages whose arguments are handed down to those behind them."""
 
 IMPLIED: dict[type[nn.Module], dict[str, Any]] = {nn.GLU: {"dim": -1}, nn.PReLU: {"num_parameters": 1}}

@@ -31,6 +31,9 @@ CONTEXT = {"sample_rate": 8000, "n_fft": 64, "n_mels": 4}
 EXAMPLES: dict[str, str] = {
     "stft": """n_fft = 60, hop_length = 24, win_length = 50, window = ["kaiser", 8.0], periodic = false, center = true,
                drop_last = true, pad_mode = "reflect", learn = "window", output = "power" """,
+    "kaldi_stft": """win_length = 50, hop_length = 24, n_fft = 60, window = "blackman", remove_dc_offset = false,
+                     preemphasis = 0.5, scale = 2.0, dither = 0.25, seed = 3, snip_edges = false,
+                     output = "magnitude" """,
     "mel": 'n_mels = 10, f_min = 50.0, f_max = 3000.0, scale = "htk", norm = "none", learn = true',
     "log": 'floor = 1e-6, base = "db", additive = true',
     "pcen": "gain = 0.8, bias = 3.0, power = 0.25, smoothing = 0.04, eps = 1e-3",
@@ -104,7 +107,17 @@ WAVEFORM = (2, 300)
 SHAPES: dict[str, tuple[int, ...]] = {
     "mel": (2, 9, 33),
     **dict.fromkeys(
-        ("stft", "preemphasis", "minimum_length", "normalize", "mu_law", "feature_encoder", "wavenet_encoder"), WAVEFORM
+        (
+            "stft",
+            "kaldi_stft",
+            "preemphasis",
+            "minimum_length",
+            "normalize",
+            "mu_law",
+            "feature_encoder",
+            "wavenet_encoder",
+        ),
+        WAVEFORM,
     ),
 }
 
@@ -231,7 +244,7 @@ def test_a_layer_of_ones_own_has_no_stage_name() -> None:
         pass
 
     with pytest.raises(
-        TypeError, match=r"^Own has no stage name, so it cannot be written as TOML; the stages are stft, m"
+        TypeError, match=r"^Own has no stage name, so it cannot be written as TOML; the stages are stft, "
     ):
         describe_stage(sc.Residual(Own()))
 

@@ -180,7 +180,7 @@ class SlidingCMVN(Layer):
     def step(self, x: Tensor, state: State, plan: Plan, clock: Clock) -> tuple[Tensor, State]:
         past = state[0] if state else x[:, :0]
         joined = torch.cat((past, plan.edge.zero_unreal(x, clock)), 1)
-        y = self._normalise(joined, plan.out.start(clock), plan.edge.total(clock))
+        y = self._normalise(joined, plan.out.first_index(clock), plan.edge.total(clock))
         return y, (joined[:, x.shape[1] :],) if state else ()
 
     def plan(self, edge: Edge, path: str = "") -> Plan:

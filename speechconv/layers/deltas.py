@@ -82,7 +82,7 @@ class Deltas(ExactConstants):
 
     def step(self, x: Tensor, state: State, plan: Plan, clock: Clock) -> tuple[Tensor, State]:
         joined = torch.cat((state[0], plan.edge.zero_unreal(x, clock)), 1)
-        y = self._deltas(joined, plan.out.start(clock), plan.edge.total(clock))
+        y = self._deltas(joined, plan.out.first_index(clock), plan.edge.total(clock))
         return y, (joined[:, x.shape[1] :],)
 
     def _deltas(self, x: Tensor, start: Tensor, total: Tensor) -> Tensor:

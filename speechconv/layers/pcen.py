@@ -76,7 +76,7 @@ class PCEN(Layer):
         return self._normalise(x, zeros, torch.zeros(len(x), dtype=torch.int64, device=x.device))[0]
 
     def step(self, x: Tensor, state: State, plan: Plan, clock: Clock) -> tuple[Tensor, State]:
-        y, level = self._normalise(plan.edge.zero_unreal(x, clock), state[0], plan.edge.start(clock))
+        y, level = self._normalise(plan.edge.zero_unreal(x, clock), state[0], plan.edge.first_index(clock))
         return y, (level,)
 
     def plan(self, edge: Edge, path: str = "") -> Plan:

@@ -9,8 +9,8 @@ from importlib import resources
 def preset_names() -> dict[str, str]:
     """Name -> one line of description.
 
-    >>> list(preset_names())
-    ['conformer-front', 'full', 'full-causal', 'logmel', 'wav2vec2-base', 'wav2vec2-large', 'wavenet-encoder']
+    >>> preset_names()["logmel"]
+    '80 log-mel bands as librosa computes them: 25 ms periodic Hann windows every 10 ms at 16 kHz, natural logarithm'
     """
     files = (file for file in resources.files(__name__).iterdir() if file.name.endswith(".toml"))
     texts = {file.name.removesuffix(".toml"): file.read_text("utf-8") for file in files}
