@@ -101,9 +101,12 @@ class Edge:
         """(batch,) int64: which frame of the signal a step's first one is; below 0 before the signal."""
         return clock.age // self.geometry.stride - self.delay
 
+    def total(self, clock: Clock) -> Tensor:
+        """(batch,) int64: real frames of the whole signal; out of reach while its end is not known."""
+        return self.geometry.num_frames(clock.age + clock.remain - clock.preroll)
+
     def _real(self, clock: Clock, count: int) -> RealFrames:
-        start = self.first_index(clock)
-        total = self.geometry.num_frames(clock.age + clock.remain - clock.preroll)
+        start, total = self.first_index(clock), self.total(clock)
         first = (-start).clip(0, count)
         end = torch.maximum((total - start).clip(0, count), first)
         index = torch.arange(count, device=clock.age.device)
