@@ -21,6 +21,7 @@ The map, in the order of the signal:
     session     Session, SessionPool: live
     contract    check_streaming: does a layer keep the law?
     audio       files and pipes -> waveform blocks
+    comparison  compare: features against librosa's, number by number
     extraction  extract: files -> features, manifest, error report
 
 Names load on first use, so importing the package is instant and needs no torch.
@@ -34,6 +35,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from speechconv import adapters as adapters
     from speechconv.combine import Parallel, Residual, Sequential
+    from speechconv.comparison import Comparison, compare
     from speechconv.contract import check_streaming
     from speechconv.conv import Conv1d
     from speechconv.cost import describe
@@ -86,6 +88,7 @@ _HOMES = {
     "session": ("Session", "SessionPool"),
     "contract": ("check_streaming",),
     "cost": ("describe",),
+    "comparison": ("Comparison", "compare"),
     "extraction": ("extract",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -93,6 +96,7 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "DCT",
     "BatchNorm",
+    "Comparison",
     "ConformerConvModule",
     "Conv1d",
     "ConvPositionalEmbedding",
@@ -119,6 +123,7 @@ __all__ = [
     "WaveNetEncoder",
     "WaveNetStack",
     "check_streaming",
+    "compare",
     "describe",
     "extract",
     "fourier_basis",
