@@ -11,7 +11,8 @@ The map, in the order of the signal:
     norm        LayerNorm, BatchNorm
     cumulative  CumulativeNorm: over time, causal
     moments     mean and covariance of a waveform's windows; utterance: frozen, or by passes over a file
-    frontend    samples -> frames: ConvSTFT, FeatureEncoder, WaveNetEncoder; before them Normalize, MuLaw
+    frontend    samples -> frames: ConvSTFT, FeatureEncoder, WaveNetEncoder; before them Normalize, MuLaw,
+                Preemphasis, MinimumLength
     layers      frames -> frames: Mel, Log, DCT, Lifter, ConvSubsampling, WaveNetStack, ConvPositionalEmbedding,
                 ConformerConvModule
     pipeline    Pipeline: stages in order, presets, save and load
@@ -41,18 +42,26 @@ if TYPE_CHECKING:
     from speechconv.cost import describe
     from speechconv.cumulative import CumulativeNorm
     from speechconv.extraction import extract
+    from speechconv.frontend.minimum_length import MinimumLength
     from speechconv.frontend.mulaw import MuLaw
     from speechconv.frontend.normalize import Normalize
+    from speechconv.frontend.preemphasis import Preemphasis
     from speechconv.frontend.stft import ConvSTFT, fourier_basis
     from speechconv.frontend.wav2vec2 import FeatureEncoder
     from speechconv.frontend.wavenet import WaveNetEncoder
     from speechconv.fuse import fused
     from speechconv.geometry import Geometry
     from speechconv.layer import Layer
+    from speechconv.layers.affine import Affine
     from speechconv.layers.cepstrum import DCT, Lifter
+    from speechconv.layers.cmvn import CMVN, SlidingCMVN
     from speechconv.layers.conformer import ConformerConvModule
+    from speechconv.layers.deltas import Deltas
+    from speechconv.layers.dynamic_range import DynamicRange
     from speechconv.layers.mel import Log, Mel, mel_filters
+    from speechconv.layers.pcen import PCEN
     from speechconv.layers.positional import ConvPositionalEmbedding
+    from speechconv.layers.stack import StackFrames
     from speechconv.layers.subsampling import ConvSubsampling
     from speechconv.layers.wavenet import WaveNetStack
     from speechconv.norm import BatchNorm, LayerNorm
@@ -73,11 +82,19 @@ _HOMES = {
     "cumulative": ("CumulativeNorm",),
     "frontend.normalize": ("Normalize",),
     "frontend.mulaw": ("MuLaw",),
+    "frontend.preemphasis": ("Preemphasis",),
+    "frontend.minimum_length": ("MinimumLength",),
     "frontend.stft": ("ConvSTFT", "fourier_basis"),
     "frontend.wav2vec2": ("FeatureEncoder",),
     "frontend.wavenet": ("WaveNetEncoder",),
     "layers.mel": ("Log", "Mel", "mel_filters"),
     "layers.cepstrum": ("DCT", "Lifter"),
+    "layers.pcen": ("PCEN",),
+    "layers.deltas": ("Deltas",),
+    "layers.cmvn": ("CMVN", "SlidingCMVN"),
+    "layers.stack": ("StackFrames",),
+    "layers.dynamic_range": ("DynamicRange",),
+    "layers.affine": ("Affine",),
     "layers.subsampling": ("ConvSubsampling",),
     "layers.wavenet": ("WaveNetStack",),
     "layers.positional": ("ConvPositionalEmbedding",),
@@ -94,7 +111,10 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "CMVN",
     "DCT",
+    "PCEN",
+    "Affine",
     "BatchNorm",
     "Comparison",
     "ConformerConvModule",
@@ -103,6 +123,8 @@ __all__ = [
     "ConvSTFT",
     "ConvSubsampling",
     "CumulativeNorm",
+    "Deltas",
+    "DynamicRange",
     "FeatureEncoder",
     "Geometry",
     "Layer",
@@ -110,15 +132,19 @@ __all__ = [
     "Lifter",
     "Log",
     "Mel",
+    "MinimumLength",
     "MuLaw",
     "Normalize",
     "NotStreamable",
     "Parallel",
     "Pipeline",
+    "Preemphasis",
     "Residual",
     "Sequential",
     "Session",
     "SessionPool",
+    "SlidingCMVN",
+    "StackFrames",
     "Streamer",
     "WaveNetEncoder",
     "WaveNetStack",

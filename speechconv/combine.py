@@ -7,13 +7,24 @@ after which every branch emits frame t in the same step, whatever its stride.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from speechconv.geometry import Geometry
-from speechconv.layer import Layer, channels_after, check_layer, geometry_of, plan_layer, run_offline, run_step, takes
+from speechconv.layer import (
+    Layer,
+    channels_after,
+    check_branch,
+    check_layer,
+    geometry_of,
+    num_frames_of,
+    plan_layer,
+    run_offline,
+    run_step,
+    takes,
+)
 from speechconv.layout import WAVEFORM, axes
 from speechconv.plan import Clock, Edge, Memory, Plan, State, join_path
 from speechconv.tiles import run_tiles, tiled_runs
@@ -68,6 +79,11 @@ class Sequential(Layer):
     def __getitem__(self, index: int) -> nn.Module:
         return list(self)[index]
 
+    def num_frames(self, num_samples: Any) -> Any:
+        for layer in self:
+            num_samples = num_frames_of(layer, num_samples)
+        return num_samples
+
     def channels_after(self, channels: int) -> int:
         for layer in self:
             channels = channels_after(layer, channels)
@@ -76,7 +92,7 @@ class Sequential(Layer):
     def offline(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         for layer, followers in tiled_runs(list(self)):
             x = run_tiles(layer, followers, x, lengths)
-            lengths = lengths if lengths is None else geometry_of(layer).num_frames(lengths)
+            lengths = lengths if lengths is None else num_frames_of(layer, lengths)
         return x
 
     def plan(self, edge: Edge, path: str = "") -> Plan:
@@ -125,7 +141,7 @@ class Parallel(Layer):
         if join not in ("sum", "cat", "product"):
             raise ValueError(f"join (={join!r}) must be 'sum', 'cat' or 'product'.")
         for name, branch in enumerate(branches):
-            check_layer(branch)
+            check_branch(branch)
             self.add_module(str(name), branch)
         self.join: Join = join
         self.geometry = Geometry.union(*map(geometry_of, branches))
@@ -213,7 +229,7 @@ class Residual(Layer):
 
     def __init__(self, body: nn.Module, *, scale: float = 1.0) -> None:
         super().__init__()
-        check_layer(body)
+        check_branch(body)
         g = geometry_of(body)
         if g.stride != 1 or g.pad_left + g.pad_right != g.receptive_field - 1:
             raise ValueError(

@@ -13,7 +13,7 @@ both ends, the flush, and a batch of streams of any age.
 from __future__ import annotations
 
 from itertools import chain
-from typing import overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,7 @@ class Layer(nn.Module):
         in_channels: channels it takes; WAVEFORM (0) for (batch, samples); None where any number will do.
         out_channels: channels it gives; None for as many as came in.
         tile: frames that are best evaluated together where no gradient is asked for; None: all. See `tiles`.
+        resizes: gives another number of frames than its geometry says (it cannot stream, nor stand in a branch).
         typed: its buffers have the type of its input; False where they keep one of their own.
         unmirrored: arguments that a layer whose pads mirror the signal could be made with instead.
 
@@ -50,6 +51,7 @@ class Layer(nn.Module):
     in_channels: int | None = None
     out_channels: int | None = None
     tile: int | None = None
+    resizes: bool = False
     typed: bool = True
     unmirrored: tuple[str, ...] = ("a layer without mirrored pads",)
 
@@ -59,6 +61,10 @@ class Layer(nn.Module):
         Shape: (batch, n, in_channels) -> (batch, (n - R) // S + 1, out_channels), n >= R; a waveform is (batch, n).
         """
         raise NotImplementedError(f"{type(self).__name__} must define valid(x).")
+
+    def num_frames(self, num_samples: Any) -> Any:
+        """Frames that `num_samples` give (an int, or an integer tensor); the geometry's but where `resizes` is set."""
+        return self.geometry.num_frames(num_samples)
 
     def channels_after(self, channels: int) -> int:
         """Channels that go out when `channels` come in.
@@ -96,7 +102,7 @@ class Layer(nn.Module):
             return self.offline(x, None)
         check_lengths(lengths, x)
         y = self.offline(zero_past(x, lengths), lengths)
-        frames = self.geometry.num_frames(lengths)
+        frames = self.num_frames(lengths)
         return zero_past(y, frames), frames
 
     def offline(self, x: Tensor, lengths: Tensor | None) -> Tensor:
@@ -166,6 +172,21 @@ def check_layer(layer: nn.Module) -> None:
 
 def geometry_of(layer: nn.Module) -> Geometry:
     return layer.geometry if isinstance(layer, Layer) else Geometry()
+
+
+def num_frames_of(layer: nn.Module, num_samples: Any) -> Any:
+    return layer.num_frames(num_samples) if isinstance(layer, Layer) else num_samples
+
+
+def check_branch(layer: nn.Module) -> None:
+    """As `check_layer`, and ValueError for one whose frames cannot be aligned with those of a skip or branch."""
+    check_layer(layer)
+    for part in layer.modules():
+        if isinstance(part, Layer) and part.resizes:
+            raise ValueError(
+                f"{type(part).__name__} changes the length of its input, so it cannot stand in a branch; "
+                "put it before the branches."
+            )
 
 
 def takes(layer: nn.Module) -> int | None:

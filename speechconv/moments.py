@@ -71,15 +71,13 @@ def moments(x: Tensor, window: Window, lengths: Tensor | None = None) -> Moments
     """Moments of each row's windows.
 
     Args:
-        x: (batch, samples).
+        x: (batch, samples), or (batch, frames, channels) whose windows are the frames themselves.
         window: size and stride.
         lengths: (batch,) samples of each row; None: all.
     """
     samples = torch.full((len(x),), x.shape[1], device=x.device) if lengths is None else lengths
-    counts = window.num_windows(samples)
-    views = (
-        x.unfold(1, window.size, window.stride) if x.shape[1] >= window.size else x.new_zeros(len(x), 1, window.size)
-    )
+    counts = samples if x.ndim == 3 else window.num_windows(samples)
+    views = _windows(x, window)
     blocks = (
         _block_moments(views[:, first : first + BLOCK].double(), counts - first, masked=lengths is not None)
         for first in range(0, views.shape[1], BLOCK)
@@ -88,6 +86,13 @@ def moments(x: Tensor, window: Window, lengths: Tensor | None = None) -> Moments
     for block in blocks:
         total = total.merge(block)
     return total
+
+
+def _windows(x: Tensor, window: Window) -> Tensor:
+    """(batch, n, size), n >= 1."""
+    if x.ndim == 3:
+        return x if x.shape[1] else x.new_zeros(len(x), 1, x.shape[2])
+    return x.unfold(1, window.size, window.stride) if x.shape[1] >= window.size else x.new_zeros(len(x), 1, window.size)
 
 
 def _block_moments(windows: Tensor, counts: Tensor, masked: bool) -> Moments:
@@ -103,10 +108,10 @@ def _block_moments(windows: Tensor, counts: Tensor, masked: bool) -> Moments:
 
 
 class UtteranceStatistics(Layer):
-    """A layer that takes moments of its input waveform.
+    """A layer that takes moments of its input.
 
     Attributes:
-        window: of which windows.
+        window: of which windows of a waveform; of frames, `size` is the number of channels.
     """
 
     window: Window

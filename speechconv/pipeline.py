@@ -105,7 +105,7 @@ class Pipeline(Sequential):
     def output_lengths(self, num_samples: Counts) -> Counts: ...
     def output_lengths(self, num_samples: Any) -> Any:
         """Frames that `num_samples` samples give: an int for an int, an int64 tensor for a tensor."""
-        return self.geometry.num_frames(num_samples)
+        return self.num_frames(num_samples)
 
     def stream(self, *, max_blocks: int | None = None) -> Session:
         """A live stream of this pipeline; see `Session`."""

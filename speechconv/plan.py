@@ -97,9 +97,16 @@ class Edge:
             clock.known[key] = self._real(clock, count)
         return clock.known[key]
 
+    def start(self, clock: Clock) -> Tensor:
+        """(batch,) number of a step's first frame, counted from the first real one; below 0 before it."""
+        return clock.age // self.geometry.stride - self.delay
+
+    def total(self, clock: Clock) -> Tensor:
+        """(batch,) real frames of the whole signal; out of reach while its end is not known."""
+        return self.geometry.num_frames(clock.age + clock.remain - clock.preroll)
+
     def _real(self, clock: Clock, count: int) -> RealFrames:
-        start = clock.age // self.geometry.stride - self.delay
-        total = self.geometry.num_frames(clock.age + clock.remain - clock.preroll)
+        start, total = self.start(clock), self.total(clock)
         first = (-start).clip(0, count)
         end = torch.maximum((total - start).clip(0, count), first)
         index = torch.arange(count, device=clock.age.device)

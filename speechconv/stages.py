@@ -20,15 +20,23 @@ from torch import nn
 from speechconv.combine import Parallel, Residual, Sequential, named_parts
 from speechconv.conv import Conv1d
 from speechconv.cumulative import CumulativeNorm
+from speechconv.frontend.minimum_length import MinimumLength
 from speechconv.frontend.mulaw import MuLaw
 from speechconv.frontend.normalize import Normalize
+from speechconv.frontend.preemphasis import Preemphasis
 from speechconv.frontend.stft import ConvSTFT
 from speechconv.frontend.wav2vec2 import FeatureEncoder
 from speechconv.frontend.wavenet import WaveNetEncoder
+from speechconv.layers.affine import Affine
 from speechconv.layers.cepstrum import DCT, Lifter
+from speechconv.layers.cmvn import CMVN, SlidingCMVN
 from speechconv.layers.conformer import ConformerConvModule
+from speechconv.layers.deltas import Deltas
+from speechconv.layers.dynamic_range import DynamicRange
 from speechconv.layers.mel import Log, Mel
+from speechconv.layers.pcen import PCEN
 from speechconv.layers.positional import ConvPositionalEmbedding
+from speechconv.layers.stack import StackFrames
 from speechconv.layers.subsampling import ConvSubsampling
 from speechconv.layers.wavenet import WaveNetStack
 from speechconv.norm import BatchNorm, LayerNorm
@@ -52,6 +60,15 @@ STAGES: dict[str, type[nn.Module]] = {
     "log": Log,
     "dct": DCT,
     "lifter": Lifter,
+    "pcen": PCEN,
+    "deltas": Deltas,
+    "cmvn": CMVN,
+    "sliding_cmvn": SlidingCMVN,
+    "stack_frames": StackFrames,
+    "dynamic_range": DynamicRange,
+    "affine": Affine,
+    "preemphasis": Preemphasis,
+    "minimum_length": MinimumLength,
     "normalize": Normalize,
     "mu_law": MuLaw,
     "feature_encoder": FeatureEncoder,
@@ -194,7 +211,7 @@ def describe_stage(layer: nn.Module) -> Table:
     for key in parameters:
         if key not in _inherited(parameters):
             value = getattr(layer, key)
-            table[key] = _to_toml(value is not None if key == "bias" and not isinstance(value, bool) else value)
+            table[key] = _to_toml(value is not None if key == "bias" and not isinstance(value, bool | float) else value)
     return table
 
 

@@ -26,7 +26,7 @@ Net = TypeVar("Net", bound=Layer)
 
 
 class _Collector:
-    """Moments of a waveform that comes in chunks."""
+    """Moments of a waveform, or of frames, that come in chunks."""
 
     def __init__(self, window: Window) -> None:
         self.window = window
@@ -34,6 +34,9 @@ class _Collector:
         self._waiting = torch.zeros(0)
 
     def push(self, samples: Tensor) -> None:
+        if samples.ndim == 2:
+            self._add(samples, len(samples))
+            return
         joined = torch.cat((self._waiting.to(samples), samples))
         size, stride = self.window.size, self.window.stride
         whole = max(0, (len(joined) - max(size, stride)) // stride + 1)

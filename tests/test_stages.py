@@ -29,10 +29,20 @@ CONTEXT = {"sample_rate": 8000, "n_fft": 64, "n_mels": 4}
 
 # One table for each stage, no value its default; shapes that go in.
 EXAMPLES: dict[str, str] = {
-    "stft": """n_fft = 60, hop_length = 24, win_length = 50, window = ["kaiser", 8.0], center = true,
+    "stft": """n_fft = 60, hop_length = 24, win_length = 50, window = ["kaiser", 8.0], periodic = false, center = true,
                drop_last = true, pad_mode = "reflect", learn = "window", output = "power" """,
     "mel": 'n_mels = 10, f_min = 50.0, f_max = 3000.0, scale = "htk", norm = "none", learn = true',
-    "log": 'floor = 1e-6, base = "db"',
+    "log": 'floor = 1e-6, base = "db", additive = true',
+    "pcen": "gain = 0.8, bias = 3.0, power = 0.25, smoothing = 0.04, eps = 1e-3",
+    "deltas": 'order = 1, width = 3, rule = "librosa-interp"',
+    "cmvn": """channels = 4, statistics = "frozen", norm_vars = false, correction = 1, eps = 1e-3,
+               eps_on = "deviation" """,
+    "sliding_cmvn": "window = 5, min_window = 2, center = true, norm_vars = true",
+    "stack_frames": "n = 3",
+    "dynamic_range": "top = 0.5",
+    "affine": "scale = 0.25, offset = 1.5",
+    "preemphasis": "coefficient = 0.5",
+    "minimum_length": "num_samples = 400",
     "dct": 'n_mfcc = 3, norm = "none"',
     "lifter": 'coefficient = 9.5, kind = "librosa"',
     "normalize": 'statistics = "frozen", eps = 1e-3',
@@ -93,7 +103,9 @@ BOUND = {("stft", "center")}
 WAVEFORM = (2, 300)
 SHAPES: dict[str, tuple[int, ...]] = {
     "mel": (2, 9, 33),
-    **dict.fromkeys(("stft", "normalize", "mu_law", "feature_encoder", "wavenet_encoder"), WAVEFORM),
+    **dict.fromkeys(
+        ("stft", "preemphasis", "minimum_length", "normalize", "mu_law", "feature_encoder", "wavenet_encoder"), WAVEFORM
+    ),
 }
 
 
@@ -225,7 +237,7 @@ def test_a_layer_of_ones_own_has_no_stage_name() -> None:
 
 
 ACCEPTED_STAGES = ", ".join(STAGES)
-STFT_KEYS = "n_fft, hop_length, win_length, window, center, pad_mode, drop_last, learn, output"
+STFT_KEYS = "n_fft, hop_length, win_length, window, periodic, center, pad_mode, drop_last, learn, output"
 
 
 @pytest.mark.parametrize(

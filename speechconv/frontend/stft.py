@@ -45,7 +45,8 @@ class ConvSTFT(ExactConstants):
         n_fft: samples of a frame, >= 1; odd ones too.
         hop_length: samples between two frames, >= 1.
         win_length: samples of the window, 1 ... n_fft, centred in the frame; None: n_fft.
-        window: a scipy.signal.get_window name, or a tuple such as ("kaiser", 8.0); periodic, as librosa's.
+        window: a scipy.signal.get_window name, or a tuple such as ("kaiser", 8.0).
+        periodic: of win_length samples a period, as librosa's and torch's; False: symmetric, as NeMo's.
         center: pad n_fft // 2 samples on both sides, so that frame t is centred on sample t hop_length.
         pad_mode: what `center` pads: "constant" zeros, or "reflect" (each row mirrored at its own ends; first stage
             only).
@@ -82,6 +83,7 @@ class ConvSTFT(ExactConstants):
         hop_length: int = 160,
         win_length: int | None = None,
         window: Window = "hann",
+        periodic: bool = True,
         center: bool = True,
         pad_mode: PadMode = "constant",
         drop_last: bool = False,
@@ -91,6 +93,7 @@ class ConvSTFT(ExactConstants):
         super().__init__()
         n_fft, hop_length = check_count("n_fft", n_fft), check_count("hop_length", hop_length)
         win_length = None if win_length is None else check_count("win_length", win_length)
+        check_flag("periodic", periodic)
         check_flag("center", center)
         check_flag("drop_last", drop_last)
         check_choice("pad_mode", pad_mode, get_args(PadMode))
@@ -98,7 +101,7 @@ class ConvSTFT(ExactConstants):
         check_choice("output", output, get_args(Output))
         self.n_fft, self.hop_length, self.win_length = n_fft, hop_length, win_length
         self.window, self.center, self.pad_mode, self.drop_last = window, center, pad_mode, drop_last
-        self.learn, self.output = learn, output
+        self.periodic, self.learn, self.output = periodic, learn, output
         left, right = self._pads()
         self.geometry = Geometry(
             n_fft, hop_length, left, right, mirror=Mirror(left, right) if center and pad_mode == "reflect" else None
@@ -106,7 +109,8 @@ class ConvSTFT(ExactConstants):
         self.tile = max(1, TILE_SAMPLES // n_fft)
         self.num_bins = n_fft // 2 + 1
         self.out_channels = 2 * self.num_bins if output == "real_imag" else self.num_bins
-        self._register_kernels(centred_window(self.window, n_fft if win_length is None else win_length, n_fft))
+        length = n_fft if win_length is None else win_length
+        self._register_kernels(centred_window(self.window, length, n_fft, periodic=periodic))
 
     def _pads(self) -> tuple[int, int]:
         """(left, right); without the last centred frame its hop is missing on the right."""
@@ -187,8 +191,8 @@ class ConvSTFT(ExactConstants):
     def extra_repr(self) -> str:
         return (
             f"{self.n_fft}, hop_length={self.hop_length}, win_length={self.win_length}, window={self.window!r}, "
-            f"center={self.center}, pad_mode={self.pad_mode!r}, drop_last={self.drop_last}, learn={self.learn!r}, "
-            f"output={self.output!r}"
+            f"periodic={self.periodic}, center={self.center}, pad_mode={self.pad_mode!r}, drop_last={self.drop_last}, "
+            f"learn={self.learn!r}, output={self.output!r}"
         )
 
 
@@ -216,8 +220,8 @@ def _cos(eighths: Tensor, n_fft: int) -> Tensor:
     return sign * torch.where(m <= n_fft, torch.cos(m * step), torch.sin((2 * n_fft - m) * step))
 
 
-def centred_window(window: Window, win_length: int, n_fft: int) -> Tensor:
-    """A periodic window of `win_length` samples in the middle of n_fft, float64.
+def centred_window(window: Window, win_length: int, n_fft: int, *, periodic: bool = True) -> Tensor:
+    """A window of `win_length` samples in the middle of n_fft, float64.
 
     Raises:
         ValueError: a window that scipy does not know, or a win_length outside 1 ... n_fft.
@@ -225,22 +229,23 @@ def centred_window(window: Window, win_length: int, n_fft: int) -> Tensor:
     if win_length > n_fft:
         raise ValueError(f"win_length (={win_length}) must not be above n_fft (={n_fft}).")
     cosines = COSINE_WINDOWS.get(window) if isinstance(window, str) and win_length > 1 else None
-    values = _cosine_window(cosines, win_length) if cosines else _scipy_window(window, win_length)
+    period = win_length if periodic else win_length - 1
+    values = _cosine_window(cosines, win_length, period) if cosines else _scipy_window(window, win_length, periodic)
     left = (n_fft - win_length) // 2
     return F.pad(values, (left, n_fft - win_length - left))
 
 
-def _cosine_window(coefficients: tuple[float, ...], length: int) -> Tensor:
-    """w[n] = sum_k a_k cos(2 pi k n / length), float64."""
+def _cosine_window(coefficients: tuple[float, ...], length: int, period: int) -> Tensor:
+    """w[n] = sum_k a_k cos(2 pi k n / period), float64."""
     n = torch.arange(length)
-    return torch.stack([a * _cos(8 * k * n, length) for k, a in enumerate(coefficients)]).sum(0)
+    return torch.stack([a * _cos(8 * k * n, period) for k, a in enumerate(coefficients)]).sum(0)
 
 
-def _scipy_window(window: Window, length: int) -> Tensor:
+def _scipy_window(window: Window, length: int, periodic: bool) -> Tensor:
     from scipy.signal import get_window  # takes most of a second to import
 
     try:
-        return torch.as_tensor(np.asarray(get_window(window, length, fftbins=True), dtype=np.float64))
+        return torch.as_tensor(np.asarray(get_window(window, length, fftbins=periodic), dtype=np.float64))
     except (ValueError, TypeError) as error:
         raise ValueError(
             f"window (={window!r}) must be a name or tuple that scipy.signal.get_window knows: {error}"

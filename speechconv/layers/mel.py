@@ -95,11 +95,12 @@ class Mel(ExactConstants):
 
 
 class Log(Layer):
-    """Logarithm above a floor: log(max(x, floor)).
+    """Logarithm above a floor: log(max(x, floor)), or log(x + floor).
 
     Args:
         floor: values below it are raised to it, >= 1.18e-38 (float32 holds nothing smaller in full).
         base: "e", "10", or "db" (10 log10).
+        additive: add the floor to every value instead, as NeMo (2^-24) and torchaudio's log_mels (1e-6) do.
 
     Shape:
         (batch, frames, channels) -> the same
@@ -112,17 +113,19 @@ class Log(Layer):
         tensor([[[   0.,   20., -100.]]])
     """
 
-    def __init__(self, *, floor: float = 1e-10, base: Literal["e", "10", "db"] = "e") -> None:
+    def __init__(self, *, floor: float = 1e-10, base: Literal["e", "10", "db"] = "e", additive: bool = False) -> None:
         super().__init__()
         if not floor >= SMALLEST_FLOOR:
             raise ValueError(f"floor (={floor}) must be >= {SMALLEST_FLOOR:.3g}, float32's smallest normal number.")
         check_choice("base", base, ("e", "10", "db"))
-        self.floor, self.base = floor, base
+        check_flag("additive", additive)
+        self.floor, self.base, self.additive = floor, base, additive
 
     def valid(self, x: Tensor) -> Tensor:
         if x.is_complex():
             raise TypeError("Log takes a power or magnitude spectrogram, got a complex one; use output='power'.")
-        floored = x.to(torch.promote_types(x.dtype, torch.float32)).clamp(min=self.floor)
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        floored = wide + self.floor if self.additive else wide.clamp(min=self.floor)
         match self.base:
             case "e":
                 y = floored.log()
@@ -133,7 +136,7 @@ class Log(Layer):
         return y.to(x.dtype)
 
     def extra_repr(self) -> str:
-        return f"floor={self.floor}, base={self.base!r}"
+        return f"floor={self.floor}, base={self.base!r}, additive={self.additive}"
 
 
 def mel_filters(

@@ -1,0 +1,235 @@
+"""Mean and variance normalisation of each channel over time: of the utterance, given, or of Kaldi's sliding window.
+
+    y[t, c] = (x[t, c] - mean[c]) / sqrt(var[c] + eps)        or, with eps beside the deviation,  / (sqrt(var[c]) + eps)
+
+The sliding window of frame t in a signal of T frames is [a, b), W its length:
+
+    causal      a = max(0, t - W)         b = max(t + 1, min_window)
+    centred     a = t - W // 2            b = a + W, moved right until a >= 0
+    both        where b > T it is moved left until b = T, and cut at 0
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from speechconv.checks import check_choice, check_count, check_flag
+from speechconv.geometry import Geometry
+from speechconv.layer import Layer
+from speechconv.layout import zero_past
+from speechconv.moments import Moments, UtteranceStatistics, Window
+from speechconv.plan import Clock, Edge, Memory, NotStreamable, Plan, State
+
+Statistics = Literal["utterance", "frozen"]
+VARIANCE_FLOOR = 1e-10
+"""Kaldi's, of the sliding window."""
+
+
+class CMVN(UtteranceStatistics):
+    """Zero mean, and unit variance, of each channel over an utterance or by given statistics.
+
+    Args:
+        channels: of a frame, >= 1.
+        statistics: "utterance" takes them from each row, valid frames only (it cannot stream); "frozen" uses given:
+            `Pipeline.calibrate` makes them from audio, and they are saved with the weights.
+        norm_vars: divide by the deviation too; False takes the mean off alone.
+        correction: taken off the number of frames that the variance is divided by: 0, or 1 (unbiased).
+        eps: added to the variance, or to the deviation, > 0.
+        eps_on: "variance" or "deviation".
+
+    Shape:
+        (batch, frames, channels) -> the same
+
+    Raises:
+        ValueError: an argument outside its range; frozen statistics that were never given.
+
+    The statistics are taken in float64. One valid frame gives 0, whatever the correction.
+
+    Source: Kaldi's compute-cmvn-stats and apply-cmvn; SeamlessM4TFeatureExtractor of transformers (correction 1,
+    eps 1e-7 on the variance); NeMo's per_feature (correction 1, eps 1e-5 on the deviation).
+
+    Example:
+        >>> CMVN(1)(torch.tensor([[[1.0], [2.0], [3.0]]])).flatten().round(decimals=2)
+        tensor([-1.2200,  0.0000,  1.2200])
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        statistics: Statistics = "utterance",
+        norm_vars: bool = True,
+        correction: int = 0,
+        eps: float = 1e-10,
+        eps_on: Literal["variance", "deviation"] = "variance",
+    ) -> None:
+        super().__init__()
+        channels = check_count("channels", channels)
+        check_choice("statistics", statistics, get_args(Statistics))
+        check_flag("norm_vars", norm_vars)
+        check_choice("correction", correction, (0, 1))
+        check_choice("eps_on", eps_on, ("variance", "deviation"))
+        if not eps > 0:
+            raise ValueError(f"eps (={eps}) must be > 0.")
+        self.channels = self.in_channels = self.out_channels = channels
+        self.statistics: Statistics = statistics
+        self.norm_vars, self.correction, self.eps, self.eps_on = norm_vars, correction, eps, eps_on
+        self.window = Window(channels)
+        if statistics == "frozen":
+            self._hold(torch.full((channels,), torch.nan), torch.full((channels,), torch.nan))
+
+    @property
+    def policy(self) -> Statistics:
+        return self.statistics
+
+    def freeze(self, moments: Moments) -> None:
+        self.statistics = "frozen"
+        frames = (moments.count - self.correction).clip(min=1)
+        self._hold(moments.mean[0], moments.scatter[0].diagonal() / frames)
+
+    def valid(self, x: Tensor) -> Tensor:
+        return self._normalised(x, *self.frozen)
+
+    def offline(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        if self.statistics == "frozen":
+            return super().offline(x, lengths)
+        wide = x.double() if lengths is None else zero_past(x, lengths).double()
+        count = torch.full((len(x),), x.shape[1], device=x.device) if lengths is None else lengths
+        count = count[:, None, None]
+        mean = wide.sum(1, keepdim=True) / count.clip(min=1)
+        deviation = wide - mean if lengths is None else zero_past(wide - mean, lengths)
+        variance = deviation.square().sum(1, keepdim=True) / (count - self.correction).clip(min=1)
+        return self._normalised(x, mean, variance)
+
+    def _normalised(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        centred = x.to(torch.promote_types(x.dtype, mean.dtype)) - mean
+        if not self.norm_vars:
+            return centred.to(x.dtype)
+        if self.eps_on == "variance":
+            return (centred / (variance + self.eps).sqrt()).to(x.dtype)
+        silent = variance == 0  # the root has no gradient there
+        deviation = torch.where(silent, 0.0, torch.where(silent, 1.0, variance).sqrt())
+        return (centred / (deviation + self.eps)).to(x.dtype)
+
+    def plan(self, edge: Edge, path: str = "") -> Plan:
+        if self.statistics == "utterance":
+            raise NotStreamable(
+                path,
+                "CMVN takes mean and variance from the whole utterance.",
+                [
+                    "statistics='frozen' with calibrate(audio), and save() for the command line",
+                    "SlidingCMVN",
+                    "CumulativeNorm",
+                ],
+            )
+        _ = self.frozen  # asks for them now, not in the first step
+        return super().plan(edge, path)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.channels}, statistics={self.statistics!r}, norm_vars={self.norm_vars}, "
+            f"correction={self.correction}, eps={self.eps}, eps_on={self.eps_on!r}"
+        )
+
+
+class SlidingCMVN(Layer):
+    """Zero mean, and unit variance, of each channel in a window of frames around each frame, as Kaldi's
+    apply-cmvn-sliding.
+
+    Args:
+        window: frames, >= 1. The causal window holds the frame and the `window` ones before it.
+        min_window: fewest frames of the causal window, >= 1: the first frames wait for those that come, so a stream is
+            late by min_window - 1 frames. Ignored where `center` is set.
+        center: a window around the frame, which ends where the signal ends; a stream is late by window - 1 frames.
+        norm_vars: divide by the deviation too; a variance below 1e-10 counts as that, and one frame alone gives 0.
+
+    Shape:
+        (batch, frames, channels) -> the same
+
+    Raises:
+        ValueError: an argument outside its range.
+
+    Source: Kaldi, feat/feature-functions.cc (SlidingWindowCmn).
+
+    Example:
+        >>> SlidingCMVN(window=1, min_window=1)(torch.tensor([[[1.0], [3.0], [7.0]]])).flatten()
+        tensor([0., 1., 2.])
+    """
+
+    def __init__(
+        self, *, window: int = 600, min_window: int = 100, center: bool = False, norm_vars: bool = False
+    ) -> None:
+        super().__init__()
+        self.window, self.min_window = check_count("window", window), check_count("min_window", min_window)
+        self.center, self.norm_vars = check_flag("center", center), check_flag("norm_vars", norm_vars)
+        ahead = window - 1 if center else min_window - 1
+        # where the whole signal is shorter than min_window, the window of its last frame reaches back to its first one
+        back = window - 1 if center else max(window, min_window - 1)
+        self.geometry = Geometry(back + 1 + ahead, pad_left=back, pad_right=ahead)
+
+    def offline(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        if not x.shape[1]:
+            return x
+        frames = torch.full((len(x),), x.shape[1], device=x.device) if lengths is None else lengths
+        y = self._normalise(self.padded(x, lengths), torch.zeros_like(frames), frames)
+        return y if lengths is None else zero_past(y, lengths)
+
+    def step(self, x: Tensor, state: State, plan: Plan, clock: Clock) -> tuple[Tensor, State]:
+        past = state[0] if state else x[:, :0]
+        joined = torch.cat((past, plan.edge.zero_unreal(x, clock)), 1)
+        y = self._normalise(joined, plan.out.start(clock), plan.edge.total(clock))
+        return y, (joined[:, x.shape[1] :],) if state else ()
+
+    def plan(self, edge: Edge, path: str = "") -> Plan:
+        size = self.geometry.receptive_field - 1
+        memories = (Memory("history", (size, edge.channels)),) if size else ()
+        return Plan(self, path, edge, edge.after(self.geometry, edge.channels), memories)
+
+    def _normalise(self, x: Tensor, start: Tensor, total: Tensor) -> Tensor:
+        """Frames `start` and on of signals of `total` frames; x begins pad_left frames before them."""
+        back = self.geometry.pad_left
+        count = x.shape[1] - self.geometry.receptive_field + 1
+        number = start[:, None] + torch.arange(count, device=x.device)
+        begin, end = self._bounds(number, total[:, None])
+        shift = start[:, None] - back  # number of x[:, 0]
+        begin, end = ((edge - shift).clip(0, x.shape[1]) for edge in (begin, end))
+        frames = (end - begin).clip(min=1)[..., None]
+        wide = x.double()
+        pivot = _frame(wide, (-shift).clip(0, x.shape[1] - 1))  # so that an offset costs no digits
+        deviation = wide - pivot
+        mean = _between(deviation, begin, end) / frames
+        own = deviation[:, back : back + count]
+        if not self.norm_vars:
+            return (own - mean).to(x.dtype)
+        variance = _between(deviation.square(), begin, end) / frames - mean.square()
+        y = (own - mean) * torch.rsqrt(variance.clip(min=VARIANCE_FLOOR))
+        return torch.where(frames == 1, 0.0, y).to(x.dtype)
+
+    def _bounds(self, number: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+        """First frame of each frame's window, and the one behind its last."""
+        if self.center:
+            begin = (number - self.window // 2).clip(min=0)
+            end = begin + self.window
+        else:
+            begin = (number - self.window).clip(min=0)
+            end = (number + 1).clip(min=self.min_window)
+        over = (end - total).clip(min=0)
+        return (begin - over).clip(min=0), end - over
+
+    def extra_repr(self) -> str:
+        return f"window={self.window}, min_window={self.min_window}, center={self.center}, norm_vars={self.norm_vars}"
+
+
+def _between(x: Tensor, begin: Tensor, end: Tensor) -> Tensor:
+    """Sums of the frames begin ... end - 1."""
+    sums = torch.nn.functional.pad(x.cumsum(1), (0, 0, 1, 0))
+    index = torch.stack((begin, end))[..., None].expand(-1, -1, -1, x.shape[2])
+    return sums.gather(1, index[1]) - sums.gather(1, index[0])
+
+
+def _frame(x: Tensor, index: Tensor) -> Tensor:
+    """(batch, 1, channels): one frame of each row, which no gradient needs."""
+    return x.detach().gather(1, index[..., None].expand(-1, -1, x.shape[2]))
