@@ -22,6 +22,7 @@ The map, in the order of the signal:
     session     Session, SessionPool: live
     contract    check_streaming: does a layer keep the law?
     audio       files and pipes -> waveform blocks
+    comparison  compare: features against librosa's, number by number
     extraction  extract: files -> features, manifest, error report
 
 Names load on first use, so importing the package is instant and needs no torch.
@@ -35,6 +36,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from speechconv import adapters as adapters
     from speechconv.combine import Parallel, Residual, Sequential
+    from speechconv.comparison import Comparison, compare
     from speechconv.contract import check_streaming
     from speechconv.conv import Conv1d
     from speechconv.cost import describe
@@ -105,6 +107,7 @@ _HOMES = {
     "session": ("Session", "SessionPool"),
     "contract": ("check_streaming",),
     "cost": ("describe",),
+    "comparison": ("Comparison", "compare"),
     "extraction": ("extract",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -115,6 +118,7 @@ __all__ = [
     "PCEN",
     "Affine",
     "BatchNorm",
+    "Comparison",
     "ConformerConvModule",
     "Conv1d",
     "ConvPositionalEmbedding",
@@ -148,6 +152,7 @@ __all__ = [
     "WaveNetEncoder",
     "WaveNetStack",
     "check_streaming",
+    "compare",
     "describe",
     "extract",
     "fourier_basis",
