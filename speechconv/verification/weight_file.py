@@ -1,9 +1,9 @@
 """Tensors of other people's files, read without running anything that is in them.
 
-    .safetensors               names and numbers, nothing else
-    .pt .pth .bin .ckpt        torch.load(weights_only=True); nested dicts and lists become dotted names
-    TorchScript, any suffix    its pickle alone, by `read_torchscript`; its code stays unread
-    .onnx                      initialisers and constants, by `read_onnx`, with the stride of each convolution
+.safetensors               names and numbers, nothing else
+.pt .pth .bin .ckpt        torch.load(weights_only=True); nested dicts and lists become dotted names
+TorchScript, any suffix    its pickle alone, by `read_torchscript`; its code stays unread
+.onnx                      initialisers and constants, by `read_onnx`, with the stride of each convolution
 """
 
 from __future__ import annotations
