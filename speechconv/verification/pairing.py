@@ -33,7 +33,7 @@ def detect_layout(rows: Tensor) -> Layout:
         "stacked": split(rows, "stacked"),
         "interleaved": (rows[::2], rows[1::2]),
     }
-    impure = {layout: float(negative_share(*pairs).median()) for layout, pairs in ways.items()}
+    impure: dict[Layout, float] = {layout: float(negative_share(*pairs).median()) for layout, pairs in ways.items()}
     best = min(impure, key=impure.__getitem__)
     if impure[best] < ANALYTIC:
         return best

@@ -10,7 +10,6 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from speechconv.conv import Conv1d
 from speechconv.frontend.stft import ConvSTFT
 from speechconv.pipeline import Pipeline, open_pipeline
 from speechconv.presets import preset_names
@@ -22,6 +21,9 @@ from speechconv.verification.weight_file import WeightFile, read_weight_file
 
 SAMPLE_RATE = 16000
 """Hz, where neither the file nor its reader tells."""
+
+CHECKPOINTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
+"""Kinds of file in which an encoder's checkpoint comes."""
 
 STFT_KEYS = ("n_fft", "hop_length", "win_length", "window")
 
@@ -143,16 +145,13 @@ def _pipeline(path: str | os.PathLike[str]) -> Pipeline | None:
 
 
 def _pipeline_file(pipe: Pipeline, where: str) -> WeightFile:
-    """Its tensors; the kernels of every ConvSTFT, and of a first Conv1d that is a bank, with their strides."""
+    """Its tensors, and the kernel of every ConvSTFT with its hop."""
     tensors: dict[str, Tensor] = dict(pipe.state_dict())
     strides: dict[str, int] = {}
     for name, layer in pipe.named_modules():
         if isinstance(layer, ConvSTFT):
             tensors[f"{name}.kernel"] = layer.kernel.detach()
             strides[f"{name}.kernel"] = layer.hop_length
-    name, first = next(iter(pipe.named_children()))
-    if isinstance(first, Conv1d):
-        strides[f"{name}.weight"] = first.stride
     return WeightFile(where, tensors, strides)
 
 
@@ -211,10 +210,6 @@ def is_encoder_checkpoint(path: str | os.PathLike[str]) -> bool:
     """Whether a file or folder holds a wav2vec 2.0 encoder, which is no single bank; an adapter builds its pipeline."""
     if Path(path).is_dir():
         return (Path(path) / "config.json").is_file()
-    if not Path(path).is_file() or _is_pipeline_like(path):
+    if not Path(path).is_file() or Path(path).suffix not in CHECKPOINTS or _pipeline(path) is not None:
         return False
     return any("conv_layers.1." in name for name in read_weight_file(path).tensors)
-
-
-def _is_pipeline_like(path: str | os.PathLike[str]) -> bool:
-    return _pipeline(path) is not None
