@@ -52,7 +52,9 @@ def random_bank(filters: int = 64, taps: int = 256, pairs: bool = True) -> Filte
     return FilterBank("encoder.0.weight", rows[:filters], imag, "stacked" if pairs else "real", SAMPLE_RATE, None)
 
 
-def verified(bank: FilterBank, reference: FilterBank | None = None, *, source: str = "model.safetensors") -> Verification:
+def verified(
+    bank: FilterBank, reference: FilterBank | None = None, *, source: str = "model.safetensors"
+) -> Verification:
     """Answers whose numbers come from the bank where a line of code gives them, and stand in where it takes more."""
     power = _power(bank)
     frequencies = np.linspace(0, bank.sample_rate / 2, power.shape[1])
