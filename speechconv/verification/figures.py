@@ -39,11 +39,11 @@ SCALES = (
 """Sources: O'Shaughnessy 1987 (HTK); Traunmueller 1990; Glasberg and Moore 1990."""
 
 
-def frequency_responses(bank: FilterBank, by_peak: bool = True) -> str:
+def frequency_responses(bank: FilterBank) -> str:
     """Heat map: how strongly each filter answers to a sine of each frequency, sqrt(|A(f)|^2 + |B(f)|^2), in dB of the
     bank's largest."""
     power = _power(bank)
-    order = power.argmax(1).argsort(stable=True) if by_peak else torch.arange(len(power))
+    order = power.argmax(1).argsort(stable=True)
     chart = Chart(_kilohertz(bank), _ranks(len(power)), colour_bar=True)
     chart.heat_map(_pool(_decibel(power[order])), FLOOR_DB, 0, "dB")
     return chart.svg(
@@ -52,16 +52,18 @@ def frequency_responses(bank: FilterBank, by_peak: bool = True) -> str:
 
 
 def impulse_response(bank: FilterBank, index: int, reference: FilterBank | None, name: str) -> str:
-    """Taps of one filter over time, with the reference's real part behind them where it is as long."""
+    """Taps of one filter over time; of a pair also its magnitude, the window of an STFT. The reference's magnitude, or
+    its taps for real-only filters, lies over them where it is as long."""
     time = [1000 * n / bank.sample_rate for n in range(bank.real.shape[1])]
-    parts = [(bank.real[index], "first")]
+    lines = [(bank.real[index], "first")]
     if bank.imag is not None:
-        parts.append((bank.imag[index], "second"))
-    if reference is not None and reference.real.shape == bank.real.shape:
-        parts.insert(0, (reference.real[index], "before"))
-    largest = max(float(taps.abs().max()) for taps, _ in parts) or 1.0
+        lines += [(bank.imag[index], "second"), (bank.filters[index].abs(), "magnitude")]
+    if reference is not None and reference.filters.shape == bank.filters.shape:
+        before = reference.filters[index]
+        lines.append((before.abs() if before.is_complex() else before, "before"))
+    largest = max(float(taps.abs().max()) for taps, _ in lines) or 1.0
     chart = Chart(Axis("time (ms)", 0, max(time[-1], 1e-3)), Axis("tap", -1.05 * largest, 1.05 * largest), height=210)
-    for taps, style in parts:
+    for taps, style in lines:
         chart.line(time, taps.tolist(), style)
     return chart.svg(f"Impulse response of filter {index}, {name}")
 

@@ -21,6 +21,15 @@ def figure_grid(*shown: tuple[str, str]) -> str:
     return f'<div class="figures">{"".join(items)}</div>'
 
 
+def cards(shown: Iterable[tuple[str, str, str]]) -> str:
+    """Numbers with their name above and a line of explanation below, all plain words."""
+    items = (
+        f'<dl class="card"><dt>{escape(name)}</dt><dd class="value">{escape(value)}</dd><dd>{escape(words)}</dd></dl>'
+        for name, value, words in shown
+    )
+    return f'<div class="cards">{"".join(items)}</div>'
+
+
 def key(style: str, words: str, dots: bool = False) -> str:
     """What a line or a dot of this style stands for."""
     path = f'<path class="dots {style}" d="M13,5h0"/>' if dots else f'<path class="line {style}" d="M0,5h26"/>'

@@ -11,9 +11,9 @@ from pathlib import Path
 from string import Template
 
 from speechconv.verification import figures
-from speechconv.verification.answers import Check, FilterAnswer, Verification
+from speechconv.verification.answers import BankAnswer, Check, FilterAnswer, Verification
 from speechconv.verification.filter_bank import FilterBank
-from speechconv.verification.page import figure_grid, hertz, key, number, percent, section, table
+from speechconv.verification.page import cards, figure_grid, hertz, key, number, percent, section, table
 
 SCALE_NAMES = {"linear": "linear", "mel_htk": "mel (HTK)", "mel_slaney": "mel (Slaney)", "bark": "Bark", "erb": "ERB"}
 
@@ -83,14 +83,14 @@ def _checks(checks: Iterable[Check]) -> str:
 
 
 def _headlines(v: Verification) -> str:
-    cards: list[tuple[str, str, str]] = []
+    shown: list[tuple[str, str, str]] = []
     if v.stft:
         error = math.sqrt(max(v.stft.rho, 0))
-        cards.append(
+        shown.append(
             ("Distance from an STFT, ρ", number(v.stft.rho), f"0 is an STFT; {percent(error)} relative error.")
         )
     if v.bank and v.bank.kappa is not None:
-        cards.append(
+        shown.append(
             (
                 "Condition number, κ = B / A",
                 number(v.bank.kappa),
@@ -99,7 +99,7 @@ def _headlines(v: Verification) -> str:
             )
         )
     if v.bank and v.bank.kappa_two_sided is not None:
-        cards.append(
+        shown.append(
             (
                 "κ, two-sided",
                 number(v.bank.kappa_two_sided),
@@ -107,11 +107,11 @@ def _headlines(v: Verification) -> str:
             )
         )
     if v.drift:
-        cards.append(
+        shown.append(
             ("Drift in total", percent(v.drift.total), f"Relative change of all taps against {v.drift.reference}.")
         )
     if v.pairs:
-        cards.append(
+        shown.append(
             (
                 "Energy at negative frequencies",
                 number(v.pairs.analyticity),
@@ -119,7 +119,7 @@ def _headlines(v: Verification) -> str:
             )
         )
     if v.scales:
-        cards.append(
+        shown.append(
             (
                 "Frequency scale",
                 SCALE_NAMES.get(v.scales.best, v.scales.best),
@@ -127,7 +127,7 @@ def _headlines(v: Verification) -> str:
             )
         )
     if v.probe:
-        cards += [
+        shown += [
             (
                 "Receptive field",
                 f"{v.probe.receptive_field} samples",
@@ -140,11 +140,7 @@ def _headlines(v: Verification) -> str:
                 "Width at half height of the mean answer to an impulse.",
             ),
         ]
-    items = (
-        f'<dl class="card"><dt>{escape(name)}</dt><dd class="number">{escape(value)}</dd><dd>{escape(words)}</dd></dl>'
-        for name, value, words in cards
-    )
-    return section("In numbers", f'<div class="cards">{"".join(items)}</div>') if cards else ""
+    return section("In numbers", cards(shown)) if shown else ""
 
 
 def _probe(v: Verification) -> str:
@@ -176,10 +172,11 @@ def _responses(bank: FilterBank | None, reference: FilterBank | None) -> str:
 def _impulses(v: Verification, bank: FilterBank | None, reference: FilterBank | None) -> str:
     if bank is None or not v.filters:
         return ""
-    behind = reference is not None and reference.real.shape == bank.real.shape
-    keys = key("first", "real part" if bank.imag is not None else "taps")
-    keys += key("second", "imaginary part") if bank.imag is not None else ""
-    keys += key("before", "real part of the reference" if bank.imag is not None else "reference") if behind else ""
+    keys = key("first", "taps")
+    if bank.imag is not None:
+        keys = key("first", "real part") + key("second", "imaginary part") + key("magnitude", "magnitude")
+    if reference is not None and reference.filters.shape == bank.filters.shape:
+        keys += key("before", "the reference's taps" if bank.imag is None else "the reference's magnitude")
     shown = [
         (
             figures.impulse_response(bank, index, reference, why),
@@ -252,25 +249,23 @@ def _whole_bank(v: Verification, bank: FilterBank | None) -> str:
                 "from the diagonal is redundancy.",
             )
         )
-    numbers = _bank_numbers(v)
-    return section("The bank as a whole", numbers + figure_grid(*shown)) if shown else ""
+    return section("The bank as a whole", _bank_numbers(v.bank) + figure_grid(*shown)) if shown else ""
 
 
-def _bank_numbers(v: Verification) -> str:
-    if v.bank is None:
+def _bank_numbers(bank: BankAnswer | None) -> str:
+    if bank is None:
         return ""
     named = (
-        ("Lower frame bound A", v.bank.A),
-        ("upper frame bound B", v.bank.B),
-        ("aliasing", v.bank.aliasing),
-        ("Parseval deviation", v.bank.parseval),
-        ("reconstruction error", v.bank.reconstruction_error),
-        ("coherence", v.bank.coherence),
-        (f"effective rank of {v.bank.rows} rows", v.bank.effective_rank),
+        ("Lower frame bound A", bank.A, "The least energy of the frames over that of the sound; 0 loses something."),
+        ("Upper frame bound B", bank.B, "The most energy of the frames over that of the sound."),
+        ("Aliasing", bank.aliasing, "Energy that the hop folds onto other frequencies; 0 is none."),
+        ("Parseval deviation", bank.parseval, "How far the frames are from keeping energy exactly; 0 keeps it."),
+        ("Reconstruction error", bank.reconstruction_error, "Of noise through the bank and back through its dual."),
+        ("Coherence", bank.coherence, "Likeness of the two rows that are most alike; 1 is the same row twice."),
+        ("Effective rank", bank.effective_rank, f"Of {bank.rows} rows, as many as are really different."),
     )
-    words = "; ".join(f"{name} {number(value)}" for name, value in named if value is not None)
-    hop = "" if v.bank.hop_length else " No hop is known, so there are no frame bounds."
-    return f"<p>{escape(words)}.{hop}</p>"
+    hop = "" if bank.hop_length else "<p>No hop is known, so there are no frame bounds.</p>"
+    return hop + cards((name, number(value), words) for name, value, words in named if value is not None)
 
 
 def _sound(v: Verification) -> str:
