@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from speechconv import __version__
-from speechconv.commands import describe, extract, presets, stream
+from speechconv.commands import describe, extract, presets, stream, verify
 from speechconv.commands.output import ReaderGone, say
 from speechconv.commands.status import INTERRUPTED, OK, USAGE
 
-COMMANDS = (extract, stream, presets, describe)
+COMMANDS = (extract, stream, presets, describe, verify)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

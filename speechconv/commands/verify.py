@@ -30,10 +30,10 @@ def add(commands: Any) -> None:
         "  speechconv verify model.onnx --reference stft:window=hann --max drift.total=0.1 --max bank.kappa=10",
     )
     command.description = (
-        "Measure filters: is it an STFT, how far from one, what is each filter, what is the bank, what does it to sound.\n\n"
-        "WEIGHTS is a saved pipeline, a preset or a .toml; .safetensors, .pt, .pth, .bin, .ckpt, TorchScript or .onnx of\n"
-        "any model (nothing in the file is run); or a wav2vec 2.0 checkpoint or its folder, which is probed with sound.\n"
-        "Several tensors that may be the filters are listed, to choose one by --tensor.\n\n"
+        "Measure filters: is it an STFT, how far from one, what is each filter, what is the bank as a whole.\n\n"
+        "WEIGHTS is a saved pipeline, a preset or a .toml; .safetensors, .pt, .pth, .bin, .ckpt, TorchScript\n"
+        "or .onnx of any model (nothing in the file is run); or a wav2vec 2.0 checkpoint or its folder, which is\n"
+        "probed with sound. Several tensors that may be the filters are listed, to choose one by --tensor.\n\n"
         "exit status: 0 within every --max (or none given), 1 beyond one, 2 unreadable, with the reason"
     )
     command.add_argument("weights", metavar="WEIGHTS", help="the file with the filters")
@@ -74,10 +74,9 @@ def add(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from speechconv.verification.verifier import verify
-
     from speechconv.verification.filter_bank import FilterBank
     from speechconv.verification.sources import parse_reference
+    from speechconv.verification.verifier import verify
 
     weights = _weights(args)
     bank = weights if isinstance(weights, FilterBank) else None

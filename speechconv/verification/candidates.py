@@ -26,7 +26,7 @@ def choose_tensor(tensors: Mapping[str, Tensor], where: str) -> str:
     Raises:
         ValueError: no candidate, or several equally good ones; lists them.
     """
-    candidates = {name: shape for name, tensor in tensors.items() if (shape := filter_shape(tensor.shape))}
+    candidates = {name: shape for name, tensor in tensors.items() if (shape := bank_shape(tensor.shape))}
     candidates = {name: shape for name, shape in candidates.items() if shape[0] >= MIN_FILTERS and shape[1] >= MIN_TAPS}
     if not candidates:
         raise ValueError(
@@ -44,10 +44,10 @@ def choose_tensor(tensors: Mapping[str, Tensor], where: str) -> str:
     return banks[0]
 
 
-def filter_shape(shape: Iterable[int]) -> tuple[int, int] | None:
+def bank_shape(shape: Iterable[int]) -> tuple[int, int] | None:
     """(filters, taps) of a tensor that may be filters on one channel, else None.
 
-    >>> filter_shape((258, 1, 256)), filter_shape((512, 400)), filter_shape((64, 64, 3)), filter_shape((1, 1, 400))
+    >>> bank_shape((258, 1, 256)), bank_shape((512, 400)), bank_shape((64, 64, 3)), bank_shape((1, 1, 400))
     ((258, 256), (512, 400), None, (1, 400))
     """
     axes = list(shape)

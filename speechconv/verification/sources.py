@@ -14,7 +14,7 @@ from speechconv.frontend.stft import ConvSTFT
 from speechconv.pipeline import Pipeline, open_pipeline
 from speechconv.presets import preset_names
 from speechconv.stages import check_known
-from speechconv.verification.candidates import choose_tensor, filter_shape, listing, named_tensor
+from speechconv.verification.candidates import bank_shape, choose_tensor, listing, named_tensor
 from speechconv.verification.filter_bank import FilterBank, Layout
 from speechconv.verification.pairing import detect_layout, split
 from speechconv.verification.weight_file import WeightFile, read_weight_file
@@ -190,7 +190,7 @@ def _bank(
 def _rows(tensors: Mapping[str, Tensor], name: str, where: str) -> Tensor:
     """(rows, taps) float64 of the tensor, finite and not all zero."""
     tensor = named_tensor(tensors, name, where)
-    shape = filter_shape(tensor.shape)
+    shape = bank_shape(tensor.shape)
     if shape is None:
         raise ValueError(
             f"{name} of {where} has the shape {tuple(tensor.shape)}; expected (filters, 1, taps) or (filters, taps)."

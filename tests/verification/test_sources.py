@@ -34,8 +34,8 @@ def stft_rows(taps: int = TAPS) -> tuple[Tensor, Tensor]:
     """cos and -sin under a periodic Hann window, by numpy."""
     n, k = np.arange(taps), np.arange(taps // 2 + 1)[:, None]
     window = 0.5 - 0.5 * np.cos(2 * np.pi * n / taps)
-    turn = np.exp(-2j * np.pi * k * n / taps)
-    return torch.from_numpy((window * turn).real.copy()), torch.from_numpy((window * turn).imag.copy())
+    angle = 2 * np.pi * k * n / taps
+    return torch.from_numpy(window * np.cos(angle)), torch.from_numpy(-window * np.sin(angle))
 
 
 def gabor_rows(filters: int = 24, taps: int = 128) -> tuple[Tensor, Tensor]:
@@ -227,8 +227,7 @@ def test_a_saved_pipeline_tells_its_own_kernel_hop_and_sample_rate(learn: str | 
     assert (found.name, found.layout, found.hop_length, found.sample_rate) == ("stft.kernel", "stacked", 20, 8000)
     impulse = torch.zeros(1, 64)
     impulse[0, 5] = 1
-    stft.center = False
-    answer = sc.Pipeline([stft], sample_rate=8000)[0].valid(impulse)[0, 0]
+    answer = stft.valid(impulse)[0, 0]
     expected = found.filters[:, 5].abs().square().float()
     torch.testing.assert_close(answer, expected, rtol=1e-4, atol=1e-6)  # one tap of each filter, float32
 
