@@ -44,7 +44,7 @@ def gabor_rows(filters: int = 24, taps: int = 128) -> tuple[Tensor, Tensor]:
     frequency = 700 * (10 ** (mel / 2595) - 1) / 16000
     n = np.arange(taps) - taps / 2
     z = np.exp(-0.5 * (n * frequency) ** 2 + 2j * np.pi * frequency * n)
-    return torch.from_numpy(z.real.copy()), torch.from_numpy(z.imag.copy())
+    return torch.from_numpy(np.real(z).copy()), torch.from_numpy(np.imag(z).copy())
 
 
 def stacked() -> Tensor:
