@@ -22,6 +22,7 @@ The map, in the order of the signal:
     contract    check_streaming: does a layer keep the law?
     audio       files and pipes -> waveform blocks
     extraction  extract: files -> features, manifest, error report
+    verification  verify: learned filters against the STFT
 
 Names load on first use, so importing the package is instant and needs no torch.
 """
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from speechconv.plan import NotStreamable
     from speechconv.session import Session, SessionPool
     from speechconv.streamer import Streamer
+    from speechconv.verification.verifier import verify
 
 __version__ = "0.1.0"
 
@@ -87,6 +89,7 @@ _HOMES = {
     "contract": ("check_streaming",),
     "cost": ("describe",),
     "extraction": ("extract",),
+    "verification.verifier": ("verify",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -124,6 +127,7 @@ __all__ = [
     "fourier_basis",
     "fused",
     "mel_filters",
+    "verify",
 ]
 
 

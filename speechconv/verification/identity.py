@@ -13,6 +13,7 @@ g_k w[n] cos(2 pi f_k n + phi_k); window and phases are then fitted in turn, and
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,8 @@ SAME = 1e-5
 """rho of an STFT: a relative error of 0.3 %, what bfloat16 makes of one."""
 NEAR = 0.25
 """rho up to which it is worth saying which STFT it comes near to: half of each filter."""
+LEAST_FILTERS = 3
+"""Any one filter is a window on a carrier, and two nearly are."""
 REAL_ROUNDS = 50
 NEWTON_ROUNDS = 6
 
@@ -56,33 +59,90 @@ class Demodulated:
     gains: Tensor
 
 
-def identify(bank: FilterBank) -> StftAnswer:
+@dataclass(frozen=True)
+class StftFit:
+    """The STFT that comes nearest to a bank.
+
+    Attributes:
+        sign: of the exponent; 0 for real-only filters.
+        carriers: frequencies.
+        common: what is left when they are taken away.
+        window: (taps,) float64, the common window, as real as it can be.
+        named: what that window is called; None where it is complex.
+    """
+
+    sign: int
+    carriers: Carriers
+    common: Demodulated
+    window: Tensor
+    named: NamedWindow | None
+
+    @property
+    def on_grid(self) -> bool:
+        """Three filters or more, near to one window, on multiples of 1 / n_fft."""
+        return self.carriers.n_fft is not None and self.common.rho < NEAR and len(self.common.gains) >= LEAST_FILTERS
+
+
+def fit_stft(bank: FilterBank) -> StftFit:
+    """Carriers, then the window that is left without them, then its name."""
+    sign = 0 if bank.imag is None else turning_sign(bank.real, bank.imag)
+    carriers = fit_carriers(bank)
+    common = demodulate(bank, carriers)
+    window, is_real = real_window(common)
+    named = name_window(window.numpy(), _noise(common, window)) if is_real else None
+    return StftFit(sign, carriers, common, window, named)
+
+
+def identify(bank: FilterBank, fit: StftFit | None = None) -> StftAnswer:
     """Whether the bank is an STFT, and which.
+
+    Args:
+        bank: pairs or real-only filters, in any order.
+        fit: what `fit_stft` found, if that is known already.
 
     >>> from speechconv.frontend.stft import ConvSTFT
     >>> real, imag = ConvSTFT(n_fft=64).double().kernel.chunk(2)
     >>> identify(FilterBank("stft", real, imag, "stacked", 16000)).verdict
     'yes: n_fft 64, periodic Hann'
     """
-    sign = 0 if bank.imag is None else turning_sign(bank.real, bank.imag)
-    carriers = fit_carriers(bank)
-    common = demodulate(bank, carriers)
-    window, is_real = real_window(common)
-    named = name_window(window.numpy(), _noise(common, window)) if is_real else None
-    enough = len(common.gains) >= 3
-    is_stft = common.rho < SAME and carriers.n_fft is not None and is_real and enough
-    shared = named is not None and common.rho < NEAR
+    fit = fit or fit_stft(bank)
+    common, carriers = fit.common, fit.carriers
+    named = fit.named if common.rho < NEAR and len(common.gains) >= LEAST_FILTERS else None
+    is_stft = fit.on_grid and fit.named is not None and common.rho < SAME
     return StftAnswer(
         is_stft=is_stft,
         rho=common.rho,
-        n_fft=carriers.n_fft if common.rho < NEAR and enough else None,
-        win_length=named.length if named is not None and shared else bank.real.shape[1],
-        window=named.name if named is not None and shared else None,
-        window_error=named.error if named is not None and shared and named.name else None,
-        sign=sign,
+        n_fft=carriers.n_fft if fit.on_grid else None,
+        win_length=named.length if named else bank.real.shape[1],
+        window=named.name if named else None,
+        window_error=named.error if named and named.name else None,
+        sign=fit.sign,
         frequencies_hz=(carriers.frequencies * bank.sample_rate).tolist(),
-        verdict=_verdict(common, carriers, named, is_stft),
+        verdict=_verdict(fit, is_stft),
     )
+
+
+def nearest_stft(bank: FilterBank, fit: StftFit) -> tuple[FilterBank, str] | None:
+    """The STFT that the bank is or comes near to, bins in the bank's order, and what it is in words.
+
+    Its time begins with the kernel and its window is as its definition has it. None where there is none, or for
+    real-only filters, whose phases it would have to guess.
+
+    >>> from speechconv.frontend.stft import ConvSTFT
+    >>> real, imag = ConvSTFT(n_fft=64).double().kernel.chunk(2)
+    >>> bank = FilterBank("stft", real, imag, "stacked", 16000)
+    >>> nearest_stft(bank, fit_stft(bank))[1]
+    'STFT: n_fft 64, periodic Hann'
+    """
+    named, taps = fit.named, bank.real.shape[1]
+    if not fit.on_grid or named is None or named.samples is None or fit.sign == 0:
+        return None
+    window = torch.zeros(taps, dtype=torch.float64)
+    window[named.start : named.start + named.length] = torch.from_numpy(named.samples)
+    turns = torch.remainder(fit.carriers.frequencies[:, None] * torch.arange(taps, dtype=torch.float64), 1)
+    filters = torch.polar(window.expand_as(turns), fit.sign * 2 * math.pi * turns)
+    words = f"STFT: n_fft {fit.carriers.n_fft}, {_proper(named, taps)}"
+    return FilterBank(words, filters.real, filters.imag, "stacked", bank.sample_rate, bank.hop_length), words
 
 
 def fit_carriers(bank: FilterBank) -> Carriers:
@@ -214,33 +274,35 @@ def _noise(common: Demodulated, window: Tensor) -> float:
     return 4 * deviation / float(window.abs().max())
 
 
-def _verdict(common: Demodulated, carriers: Carriers, named: NamedWindow | None, is_stft: bool) -> str:
+def _verdict(fit: StftFit, is_stft: bool) -> str:
+    common, n_fft = fit.common, fit.carriers.n_fft
     off = f"{math.sqrt(common.rho):.2g}"
-    if len(common.gains) < 3:
+    if len(common.gains) < LEAST_FILTERS:
         return "too few filters to tell: any one filter is a window on a carrier"
     if common.rho >= NEAR:
         return f"no: no window is common to the filters, the best leaves a relative error of {off}"
-    what = _window_words(common, named)
-    if carriers.n_fft is None:
+    what = _window_words(fit)
+    if n_fft is None:
         return f"no: windowed Fourier filters on other frequencies, {what}, relative error {off}"
-    which = f"n_fft {carriers.n_fft}, {what}"
-    gains = common.gains
-    if float(gains.std() / gains.mean()) > max(0.01, 2 * math.sqrt(common.rho)):
+    which = f"n_fft {n_fft}, {what}"
+    if float(common.gains.std() / common.gains.mean()) > max(0.01, 2 * math.sqrt(common.rho)):
         which += ", a gain of its own in each bin"
     if not is_stft:
         return f"no: off an STFT ({which}) by a relative error of {off}"
     return f"yes: {which}" + (f", to a relative error of {off}" if common.rho > 1e-9 else "")
 
 
-def _window_words(common: Demodulated, named: NamedWindow | None) -> str:
+def _window_words(fit: StftFit) -> str:
+    named = fit.named
     if named is None:
         return "a complex window"
     if named.name is None:
         return "a window without a name"
-    words = named.name
-    for plain, proper in (("hann", "Hann"), ("hamming", "Hamming"), ("blackman", "Blackman"), ("kaiser", "Kaiser")):
-        words = words.replace(plain, proper)
-    words = words.replace("povey", "Povey")
-    taps = len(common.window)
-    words += f" of {named.length} samples" if named.length != taps else ""
-    return words if named.error < max(1e-6, common.rho) else f"nearly {words}"
+    words = _proper(named, len(fit.window))
+    return words if named.error < max(1e-6, fit.common.rho) else f"nearly {words}"
+
+
+def _proper(named: NamedWindow, taps: int) -> str:
+    """People's names with a capital; the length where it is not the kernel's."""
+    words = re.sub("hann|hamming|blackman|kaiser|povey", lambda name: name[0].title(), named.name or "")
+    return words if named.length == taps else f"{words} of {named.length} samples"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,21 +53,27 @@ class NamedWindow:
         length: samples of the named window, else of the support.
         start: its first sample in the kernel.
         error: 1 - |cos|.
+        samples: (length,) of the named window, as its definition gives it; None without a name.
     """
 
     name: str | None
     length: int
     start: int
     error: float
+    samples: Array | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class _Candidate:
     shape: str
     periodic: bool
-    length: int
     start: int
+    samples: Array
     error: float
+
+    @property
+    def length(self) -> int:
+        return len(self.samples)
 
     @property
     def name(self) -> str:
@@ -97,7 +103,7 @@ def name_window(window: Array, noise: float = 0.0) -> NamedWindow:
     taps = len(window)
     first, last = _support(window, max(noise, 1e-9))
     found = [
-        _Candidate(shape, periodic, length, start, _error(window, start, _sampled(curve, length, periodic)))
+        _candidate(window, shape, periodic, start, curve(_turn(length, periodic)))
         for start, length in sorted(set(_places(first, last, taps, noise)))
         for shape, curve in WINDOWS.items()
         for periodic in ((True,) if shape == "rectangular" else (True, False))
@@ -112,7 +118,11 @@ def name_window(window: Array, noise: float = 0.0) -> NamedWindow:
         best = other
     if best.error > NEAR:
         return NamedWindow(None, last + 1 - first, first, best.error)
-    return NamedWindow(best.name, best.length, best.start, best.error)
+    return NamedWindow(best.name, best.length, best.start, best.error, best.samples)
+
+
+def _candidate(window: Array, shape: str, periodic: bool, start: int, samples: Array) -> _Candidate:
+    return _Candidate(shape, periodic, start, samples, _error(window, start, samples))
 
 
 def _best(candidates: list[_Candidate], taps: int) -> _Candidate:
@@ -143,10 +153,6 @@ def _turn(length: int, periodic: bool) -> Array:
     return np.arange(length) / max(1, length if periodic else length - 1)
 
 
-def _sampled(curve: Callable[[Array], Array], length: int, periodic: bool) -> Array:
-    return curve(_turn(length, periodic))
-
-
 def _error(window: Array, start: int, reference: Array) -> float:
     """1 - |cos| from the difference of the unit vectors, which does not cancel."""
     size, size_reference = np.linalg.norm(window), np.linalg.norm(reference)
@@ -161,11 +167,15 @@ def _error(window: Array, start: int, reference: Array) -> float:
 
 
 def _kaiser(window: Array, start: int, length: int, periodic: bool) -> _Candidate:
-    turn = _turn(length, periodic)
+    """The Kaiser window of the beta that fits best."""
+    arch = np.sqrt(np.maximum(0, 1 - (2 * _turn(length, periodic) - 1) ** 2))
+
+    def samples(beta: float) -> Array:
+        return np.i0(beta * arch) / np.i0(beta)
 
     def error(beta: float) -> float:
-        return _error(window, start, np.i0(beta * np.sqrt(np.maximum(0, 1 - (2 * turn - 1) ** 2))) / np.i0(beta))
+        return _error(window, start, samples(beta))
 
     coarse = min(np.arange(0.5, LARGEST_BETA, 0.5), key=error)
     fine = minimize_scalar(error, bounds=(coarse - 0.5, coarse + 0.5), method="bounded", options={"xatol": 1e-7})
-    return _Candidate(f"kaiser({fine.x:.3g})", periodic, length, start, float(fine.fun))
+    return _candidate(window, f"kaiser({fine.x:.3g})", periodic, start, samples(fine.x))
