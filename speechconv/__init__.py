@@ -24,6 +24,7 @@ The map, in the order of the signal:
     audio       files and pipes -> waveform blocks
     comparison  compare: features against librosa's, number by number
     extraction  extract: files -> features, manifest, error report
+    verification  verify: learned filters against the STFT
 
 Names load on first use, so importing the package is instant and needs no torch.
 """
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from speechconv.plan import NotStreamable
     from speechconv.session import Session, SessionPool
     from speechconv.streamer import Streamer
+    from speechconv.verification.verifier import verify
 
 __version__ = "0.1.0"
 
@@ -109,6 +111,7 @@ _HOMES = {
     "cost": ("describe",),
     "comparison": ("Comparison", "compare"),
     "extraction": ("extract",),
+    "verification.verifier": ("verify",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -158,6 +161,7 @@ __all__ = [
     "fourier_basis",
     "fused",
     "mel_filters",
+    "verify",
 ]
 
 

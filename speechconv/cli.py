@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from speechconv import __version__
-from speechconv.commands import compare, describe, extract, presets, stream
+from speechconv.commands import compare, describe, extract, presets, stream, verify
 from speechconv.commands.output import ReaderGone, say
 from speechconv.commands.status import INTERRUPTED, OK, USAGE
 
-COMMANDS = (extract, stream, compare, presets, describe)
+COMMANDS = (extract, stream, compare, verify, presets, describe)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

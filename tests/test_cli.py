@@ -56,7 +56,9 @@ def extracted(sound: Path, out: Path, **options: object) -> np.ndarray:
     return np.load(next(out.glob("*.npy")))
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["extract", "--help"], ["stream", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["extract", "--help"], ["stream", "--help"], ["verify", "--help"], ["--version"]]
+)
 def test_help_answers_without_any_heavy_library(arguments: list[str]) -> None:
     code = f"""
 import sys

@@ -257,7 +257,8 @@ class ConvSTFT(ExactConstants):
     def _initial_filters(self) -> Tensor:
         """The STFT it began as, float64, laid out as `kernel`."""
         win_length = self.n_fft if self.win_length is None else self.win_length
-        return _stack(centred_window(self.window, win_length, self.n_fft) * fourier_basis(self.n_fft))
+        window = centred_window(self.window, win_length, self.n_fft, periodic=self.periodic)
+        return _stack(window * fourier_basis(self.n_fft))
 
     def extra_repr(self) -> str:
         return (

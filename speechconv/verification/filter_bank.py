@@ -23,6 +23,7 @@ class FilterBank:
         layout: how they lay in the file.
         sample_rate: Hz.
         hop_length: samples between two frames; None where nobody knows.
+        sample_rate_assumed: nobody said the sample rate.
     """
 
     name: str
@@ -31,6 +32,7 @@ class FilterBank:
     layout: Layout
     sample_rate: int
     hop_length: int | None = None
+    sample_rate_assumed: bool = False
 
     @property
     def rows(self) -> Tensor:

@@ -1,0 +1,335 @@
+"""verify: every question about the filters of a file or a module, and thresholds on the answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from speechconv.checks import check_count
+from speechconv.conv import Conv1d
+from speechconv.frontend.stft import ConvSTFT
+from speechconv.layer import Layer
+from speechconv.layout import WAVEFORM
+from speechconv.pipeline import Pipeline
+from speechconv.stages import check_known
+from speechconv.verification import answers
+from speechconv.verification.answers import Check, Verification
+from speechconv.verification.bank_properties import describe_bank
+from speechconv.verification.drift import drift
+from speechconv.verification.filter_bank import FilterBank
+from speechconv.verification.filter_shape import describe_filters
+from speechconv.verification.identity import fit_stft, identify, nearest_stft
+from speechconv.verification.pairing import detect_layout, split
+from speechconv.verification.pairs import examine_pairs
+from speechconv.verification.probe import probe
+from speechconv.verification.scales import fit_scales
+from speechconv.verification.sound import sound
+from speechconv.verification.sources import SAMPLE_RATE, bank_of, parse_reference, read_bank
+
+Weights = str | os.PathLike[str] | nn.Module | FilterBank | Tensor | NDArray[Any]
+Reference = str | nn.Module | FilterBank | Tensor | NDArray[Any]
+Audio = str | os.PathLike[str] | Tensor | NDArray[Any]
+
+FAR = 0.5
+"""An STFT that was guessed from the bank itself is no reference where the drift from it is larger than this."""
+
+QUESTIONS = {
+    "stft": answers.StftAnswer,
+    "drift": answers.DriftAnswer,
+    "bank": answers.BankAnswer,
+    "pairs": answers.PairsAnswer,
+    "sound": answers.SoundAnswer,
+    "probe": answers.ProbeAnswer,
+}
+"""What thresholds may ask, by the names of the JSON."""
+
+CHECKABLE = tuple(
+    f"{question}.{field.name}"
+    for question, answer in QUESTIONS.items()
+    for field in dataclasses.fields(answer)
+    if field.type in ("float", "float | None")
+)
+"""Every single number that a threshold may bound."""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A verification and what it looked at, which a report draws.
+
+    Attributes:
+        verification: the answers.
+        bank: None for an encoder without a single bank.
+        reference: what drift and sound were measured against; None without.
+    """
+
+    verification: Verification
+    bank: FilterBank | None
+    reference: FilterBank | None
+
+
+def verify(
+    weights: Weights,
+    *,
+    tensor: str | None = None,
+    sample_rate: int | None = None,
+    hop_length: int | None = None,
+    reference: Reference | None = None,
+    audio: Audio | None = None,
+    thresholds: Mapping[str, float] | None = None,
+) -> Verification:
+    """Ask filters what they are: an STFT or not, how far from their reference, and whether they lose anything.
+
+    Args:
+        weights: a file or preset (see `read_bank`); a Pipeline, ConvSTFT, Conv1d or encoder; a FilterBank; or filters
+            as a tensor or array, (filters, taps) or (filters, 1, taps).
+        tensor: name of the filters in a file or pipeline; None: the one that looks like it.
+        sample_rate: Hz; None: the pipeline's, else 16000.
+        hop_length: samples between two frames; None: the module's, else unknown, and then only what needs none is
+            answered.
+        reference: "stft:n_fft=400,...", a file, or as `weights`; None: what a ConvSTFT started from, else the STFT that
+            the filters come near to.
+        audio: a sound file, or (samples,) at `sample_rate`, to hear bank and reference with.
+        thresholds: largest allowed value by name, such as {"bank.kappa": 3.0, "stft.rho": 1e-6}. What has no answer is
+            beyond every threshold.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: an unreadable file, no filters or NaN in them, an unknown threshold, a reference that does not fit.
+        TypeError: weights of another kind.
+
+    Example:
+        >>> from speechconv import ConvSTFT
+        >>> answer = verify(ConvSTFT(n_fft=512, hop_length=128), thresholds={"bank.kappa_two_sided": 1.001})
+        >>> answer.verdict, round(answer.bank.kappa, 2), answer.passed
+        ('yes: n_fft 512, periodic Hann', 1.67, True)
+    """
+    return examine(
+        weights,
+        tensor=tensor,
+        sample_rate=sample_rate,
+        hop_length=hop_length,
+        reference=reference,
+        audio=audio,
+        thresholds=thresholds,
+    ).verification
+
+
+def examine(
+    weights: Weights,
+    *,
+    tensor: str | None = None,
+    sample_rate: int | None = None,
+    hop_length: int | None = None,
+    reference: Reference | None = None,
+    audio: Audio | None = None,
+    thresholds: Mapping[str, float] | None = None,
+) -> Examined:
+    """As `verify`; also gives the bank and the reference."""
+    thresholds = dict(thresholds or {})
+    for name in thresholds:
+        check_known([name], CHECKABLE, "threshold", "verify")
+    sample_rate = None if sample_rate is None else check_count("sample_rate", sample_rate)
+    hop_length = None if hop_length is None else check_count("hop_length", hop_length)
+    subject = _subject(weights, tensor, sample_rate, hop_length)
+    source = _name(weights)
+    if isinstance(subject, FilterBank):
+        examined = _examine_bank(subject, _reference(reference, weights, subject), audio)
+    else:
+        if reference is not None or audio is not None:
+            raise ValueError(f"{source} holds no single bank of filters, which reference and audio would need.")
+        examined = _examine_encoder(subject, sample_rate)
+    verification = dataclasses.replace(examined.verification, source=source)
+    checks = [_check(verification, name, limit) for name, limit in thresholds.items()]
+    return dataclasses.replace(examined, verification=dataclasses.replace(verification, checks=checks))
+
+
+def _examine_bank(bank: FilterBank, given: tuple[FilterBank, str] | None, audio: Audio | None) -> Examined:
+    fit = fit_stft(bank)
+    stft = identify(bank, fit)
+    pairs = examine_pairs(bank)
+    filters = describe_filters(bank, fit.window.abs())
+    reference = given or nearest_stft(bank, fit)
+    distance = drift(bank, *reference) if reference else None
+    if given is None and distance and not distance.total < FAR:
+        reference, distance = None, None
+    if audio is not None and reference is None:
+        raise ValueError(f"audio needs a reference, and {bank.name} comes near no STFT; give reference='stft:...'.")
+    verification = Verification(
+        source="",
+        tensor=bank.name,
+        layout=bank.layout,
+        sample_rate=bank.sample_rate,
+        sample_rate_assumed=bank.sample_rate_assumed,
+        verdict=stft.verdict if stft.is_stft or pairs is None else f"{stft.verdict}; {pairs.verdict}",
+        stft=stft,
+        drift=distance,
+        filters=filters,
+        scales=fit_scales([answer.peak_hz for answer in filters]),
+        bank=describe_bank(bank),
+        pairs=pairs,
+        sound=sound(bank, reference[0], *_heard(audio, bank.sample_rate)) if audio is not None and reference else None,
+        probe=None,
+        checks=[],
+    )
+    return Examined(verification, bank, reference[0] if reference else None)
+
+
+def _examine_encoder(encoder: Layer, sample_rate: int | None) -> Examined:
+    assumed = sample_rate is None and not isinstance(encoder, Pipeline)
+    sample_rate = sample_rate or (encoder.sample_rate if isinstance(encoder, Pipeline) else SAMPLE_RATE)
+    answer = probe(encoder, sample_rate)
+    verdict = (
+        f"no single bank of filters: each frame sees {answer.receptive_field} samples, one every {answer.stride}, and "
+        f"an impulse is heard for {answer.time_resolution_ms:.3g} ms"
+    )
+    verification = Verification(
+        source="",
+        tensor="",
+        layout="encoder",
+        sample_rate=sample_rate,
+        sample_rate_assumed=assumed,
+        verdict=verdict,
+        stft=None,
+        drift=None,
+        filters=[],
+        scales=fit_scales(answer.peak_hz),
+        bank=None,
+        pairs=None,
+        sound=None,
+        probe=answer,
+        checks=[],
+    )
+    return Examined(verification, None, None)
+
+
+def _check(verification: Verification, name: str, limit: float) -> Check:
+    question, _, field = name.partition(".")
+    value = getattr(getattr(verification, question), field, None)
+    return Check(name, value, float(limit), value is not None and value <= limit)
+
+
+def _subject(
+    weights: Weights | Reference, tensor: str | None, sample_rate: int | None, hop_length: int | None
+) -> FilterBank | Layer:
+    """The bank, or the encoder that holds no single one."""
+    if isinstance(weights, str | os.PathLike):
+        return read_bank(weights, tensor, sample_rate=sample_rate, hop_length=hop_length)
+    found = _in_memory(weights, tensor)
+    if isinstance(found, FilterBank):
+        return dataclasses.replace(
+            found,
+            sample_rate=sample_rate or found.sample_rate,
+            hop_length=hop_length or found.hop_length,
+            sample_rate_assumed=found.sample_rate_assumed and sample_rate is None,
+        )
+    return found
+
+
+def _in_memory(weights: nn.Module | FilterBank | Tensor | NDArray[Any], tensor: str | None) -> FilterBank | Layer:
+    if isinstance(weights, Pipeline):
+        return bank_of(weights, tensor)
+    if tensor is not None:
+        raise ValueError(f"tensor (={tensor!r}) chooses from a file or a pipeline; {_name(weights)} holds one bank.")
+    match weights:
+        case FilterBank():
+            rows = _checked(weights.rows, weights.name)
+            halves = (rows, None) if weights.imag is None else rows.chunk(2)
+            return dataclasses.replace(weights, real=halves[0], imag=halves[1])
+        case ConvSTFT():
+            return _bank("kernel", weights.kernel, weights.hop_length)
+        case Conv1d() if weights.in_channels == weights.groups == weights.dilation == 1:
+            return _bank("weight", weights.weight, weights.stride)
+        case nn.Conv1d() if weights.in_channels == weights.dilation[0] == 1:
+            return _bank("weight", weights.weight, weights.stride[0])
+        case Layer() if weights.in_channels == WAVEFORM:
+            return weights
+        case torch.Tensor() | np.ndarray():
+            return _bank("weights", torch.as_tensor(weights), None)
+    raise TypeError(
+        "expected a file, a Pipeline, a layer that takes a waveform, a Conv1d of one channel, a FilterBank or a tensor "
+        f"of filters, got {_name(weights)}."
+    )
+
+
+def _bank(name: str, filters: Tensor, hop_length: int | None) -> FilterBank:
+    """Rows of real filters, or complex ones, in the layout that they show."""
+    if filters.ndim == 3 and filters.shape[1] == 1:
+        filters = filters[:, 0]
+    if filters.is_complex():
+        filters = torch.cat((filters.real, filters.imag))
+        layout = "stacked"
+    else:
+        layout = None
+    rows = _checked(filters.detach(), name)
+    layout = layout or detect_layout(rows)
+    real, imag = (rows, None) if layout == "real" else split(rows, layout)
+    return FilterBank(name, real, imag, layout, SAMPLE_RATE, hop_length, sample_rate_assumed=True)
+
+
+def _checked(rows: Tensor, name: str) -> Tensor:
+    """float64 on the CPU; ValueError for another shape, NaN, or zeros alone."""
+    if rows.ndim != 2 or rows.shape[1] < 2 or not len(rows):
+        raise ValueError(
+            f"{name} must be filters of shape (filters, taps) or (filters, 1, taps), taps >= 2, got "
+            f"{tuple(rows.shape)}."
+        )
+    rows = rows.detach().to("cpu", torch.float64)
+    if not bool(rows.isfinite().all()):
+        raise ValueError(f"{name} holds NaN or infinite weights, in {int((~rows.isfinite()).any(1).sum())} filters.")
+    if not bool(rows.any()):
+        raise ValueError(f"{name} holds only zeros.")
+    return rows
+
+
+def _reference(given: Reference | None, weights: Weights, bank: FilterBank) -> tuple[FilterBank, str] | None:
+    if isinstance(given, str):
+        return parse_reference(given, bank)
+    if given is not None:
+        subject = _subject(given, None, bank.sample_rate, bank.hop_length)
+        if not isinstance(subject, FilterBank):
+            raise ValueError(f"a reference must be one bank of filters, got {_name(given)}.")
+        return subject, _name(given)
+    stft = _started(weights, bank)
+    return None if stft is None else (_initial(stft, bank), "the STFT that it started from")
+
+
+def _started(weights: Weights, bank: FilterBank) -> ConvSTFT | None:
+    """The learned ConvSTFT whose kernel the bank is."""
+    path = bank.name.removesuffix(".kernel")
+    modules = dict(weights.named_modules()) if isinstance(weights, Pipeline) else {}
+    stft = weights if isinstance(weights, ConvSTFT) else modules.get(path)
+    return stft if isinstance(stft, ConvSTFT) and stft.learn is not None else None
+
+
+def _initial(stft: ConvSTFT, bank: FilterBank) -> FilterBank:
+    fresh = ConvSTFT(stft.n_fft, hop_length=stft.hop_length, win_length=stft.win_length, window=stft.window)
+    real, imag = fresh.double().kernel.chunk(2)
+    return FilterBank("the STFT that it started from", real, imag, "stacked", bank.sample_rate, stft.hop_length)
+
+
+def _heard(audio: Audio, sample_rate: int) -> tuple[Tensor, str]:
+    """(samples,) at the bank's rate, and a name."""
+    if isinstance(audio, str | os.PathLike):
+        from speechconv.audio.files import AudioFile
+        from speechconv.audio.waveform import Waveform
+
+        with AudioFile(audio) as file:
+            blocks = list(Waveform(file, sample_rate=sample_rate).blocks())
+        return torch.from_numpy(np.concatenate([np.zeros(0, np.float32), *blocks])), Path(audio).name
+    wav = torch.as_tensor(audio).detach().cpu()
+    if wav.ndim != 1 or not wav.is_floating_point() or not bool(wav.isfinite().all()):
+        raise ValueError(f"audio must be finite floating samples (samples,), got {wav.dtype} {tuple(wav.shape)}.")
+    return wav, "the given samples"
+
+
+def _name(weights: Any) -> str:
+    return os.fspath(weights) if isinstance(weights, str | os.PathLike) else type(weights).__name__
