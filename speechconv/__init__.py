@@ -12,7 +12,8 @@ The map, in the order of the signal:
     cumulative  CumulativeNorm: over time, causal
     moments     mean and covariance of a waveform's windows; utterance: frozen, or by passes over a file
     frontend    samples -> frames: ConvSTFT, FeatureEncoder, WaveNetEncoder; before them Normalize, MuLaw
-    layers      frames -> frames: Mel, Log, ConvSubsampling, WaveNetStack, ConvPositionalEmbedding, ConformerConvModule
+    layers      frames -> frames: Mel, Log, DCT, Lifter, ConvSubsampling, WaveNetStack, ConvPositionalEmbedding,
+                ConformerConvModule
     pipeline    Pipeline: stages in order, presets, save and load
     fuse        fused: an equal layer for inference, weights folded together
     adapters    other toolkits' weights into these layers
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from speechconv.fuse import fused
     from speechconv.geometry import Geometry
     from speechconv.layer import Layer
+    from speechconv.layers.cepstrum import DCT, Lifter
     from speechconv.layers.conformer import ConformerConvModule
     from speechconv.layers.mel import Log, Mel, mel_filters
     from speechconv.layers.positional import ConvPositionalEmbedding
@@ -73,6 +75,7 @@ _HOMES = {
     "frontend.wav2vec2": ("FeatureEncoder",),
     "frontend.wavenet": ("WaveNetEncoder",),
     "layers.mel": ("Log", "Mel", "mel_filters"),
+    "layers.cepstrum": ("DCT", "Lifter"),
     "layers.subsampling": ("ConvSubsampling",),
     "layers.wavenet": ("WaveNetStack",),
     "layers.positional": ("ConvPositionalEmbedding",),
@@ -88,6 +91,7 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "DCT",
     "BatchNorm",
     "ConformerConvModule",
     "Conv1d",
@@ -99,6 +103,7 @@ __all__ = [
     "Geometry",
     "Layer",
     "LayerNorm",
+    "Lifter",
     "Log",
     "Mel",
     "MuLaw",

@@ -16,13 +16,56 @@ The closed form equals the nested one because every layer behind the raw input p
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, TypeVar, get_args, overload
 
-from speechconv.checks import check_count
+from speechconv.checks import check_choice, check_count
 
 Counts = TypeVar("Counts")  # an integer tensor or array
 
 Padding = Literal["valid", "causal", "same"] | tuple[int, int]
+MirrorKind = Literal["reflect", "symmetric"]
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """Padding that mirrors the signal around its ends instead of adding zeros.
+
+        reflect     c b | a b c | b a          turns on the edge sample
+        symmetric   b a | a b c | c b          repeats the edge sample (half-sample reflection)
+
+    Args:
+        left: samples before the signal, >= 0.
+        right: samples behind it, >= 0.
+        kind: "reflect" or "symmetric", as numpy.pad has them.
+
+    Raises:
+        ValueError: a number or word outside its range.
+
+    >>> Mirror(200, 40).start, Mirror(120, 200, "symmetric").start, Mirror(120, 200, "symmetric").end
+    (201, 120, 200)
+    """
+
+    left: int
+    right: int
+    kind: MirrorKind = "reflect"
+
+    def __post_init__(self) -> None:
+        check_count("left", self.left, 0)
+        check_count("right", self.right, 0)
+        check_choice("kind", self.kind, get_args(MirrorKind))
+
+    @property
+    def start(self) -> int:
+        """Samples of the signal that its left mirror needs; a shorter signal is mirrored again and again."""
+        return self._needed(self.left)
+
+    @property
+    def end(self) -> int:
+        """Last samples of the signal that its right mirror needs."""
+        return self._needed(self.right)
+
+    def _needed(self, count: int) -> int:
+        return count + 1 if count and self.kind == "reflect" else count
 
 
 @dataclass(frozen=True)
@@ -34,8 +77,8 @@ class Geometry:
         stride: samples between two frames, >= 1.
         pad_left: samples of padding before the first one, 0 ... receptive_field - 1.
         pad_right: samples of padding after the last one, likewise; both together at most receptive_field.
-        mirror: how many of the pads on each side mirror the signal (reflect) instead of adding zeros. Only a layer at
-            the raw input has any; nothing comes out before mirror + 1 samples have arrived.
+        mirror: how many of the pads on each side mirror the signal instead of adding zeros, and how; None: none. Only
+            a layer at the raw input has any; nothing comes out before the mirror.start samples that it needs.
 
     Raises:
         ValueError: a number outside its range.
@@ -52,15 +95,20 @@ class Geometry:
     stride: int = 1
     pad_left: int = 0
     pad_right: int = 0
-    mirror: int = 0
+    mirror: Mirror | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("receptive_field", 1), ("stride", 1), ("pad_left", 0), ("pad_right", 0), ("mirror", 0)):
+        for name, least in (("receptive_field", 1), ("stride", 1), ("pad_left", 0), ("pad_right", 0)):
             check_count(name, getattr(self, name), least)
         if max(self.pad_left, self.pad_right) >= self.receptive_field or self._slack > 0:
             raise ValueError(
                 f"pads (={self.pad_left}, {self.pad_right}) must each be below the receptive field "
                 f"(={self.receptive_field}) and together not above it."
+            )
+        if self.mirror and (self.mirror.left > self.pad_left or self.mirror.right > self.pad_right):
+            raise ValueError(
+                f"mirror (={self.mirror.left}, {self.mirror.right}) is a part of the pads (={self.pad_left}, "
+                f"{self.pad_right}) and must not be above them."
             )
 
     @property
@@ -102,11 +150,14 @@ class Geometry:
     def emitted_at(self, frame: int) -> int:
         """Samples that must have arrived before `frame` can be known; a live stream emits it exactly then."""
         arrived = self.stride * frame + self.receptive_field - self.pad_left
-        return max(arrived, self.mirror + 1) if self.mirror else arrived
+        return max(arrived, self.mirror.start) if self.mirror else arrived
 
     def on_mirrored(self) -> Geometry:
         """The same frames as seen from the signal with its mirrored ends, where only the zero pads are left."""
-        return replace(self, pad_left=self.pad_left - self.mirror, pad_right=self.pad_right - self.mirror, mirror=0)
+        if not self.mirror:
+            return self
+        left, right = self.pad_left - self.mirror.left, self.pad_right - self.mirror.right
+        return replace(self, pad_left=left, pad_right=right, mirror=None)
 
     def then(self, other: Geometry) -> Geometry:
         """This followed by `other`, which sees this one's frames as its samples.
@@ -116,7 +167,9 @@ class Geometry:
                 what stands before it can lose samples. Such a layer belongs at the raw input.
         """
         if other.mirror and self != Geometry():
-            raise ValueError("reflect padding mirrors the raw input; it cannot stand behind another layer.")
+            raise ValueError(
+                f"{other.mirror.kind} padding mirrors the raw input; it cannot stand behind another layer."
+            )
         if other._slack == 0 and (self._slack != -1 or self.stride != 1):
             raise ValueError(
                 f"pads (={other.pad_left}, {other.pad_right}) of a layer behind another must together be below its "
@@ -127,7 +180,7 @@ class Geometry:
             stride=self.stride * other.stride,
             pad_left=self.pad_left + other.pad_left * self.stride,
             pad_right=self.pad_right + other.pad_right * self.stride,
-            mirror=self.mirror + other.mirror,
+            mirror=self.mirror or other.mirror,
         )
 
     @staticmethod

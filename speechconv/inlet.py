@@ -2,7 +2,7 @@
 
     fed to the core:   p zeros | mirrored start | the signal | mirrored end | zeros until the last frame is out
 
-The mirrored parts exist for reflect padding alone.
+The mirrored parts exist for reflect and symmetric padding alone.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from speechconv.geometry import Mirror, MirrorKind
 from speechconv.layout import WAVEFORM, axes
 from speechconv.mirror import mirror_index
 from speechconv.streamer import Streamer
@@ -47,26 +48,25 @@ class Inlet:
         self._ends = torch.cat((self._ends, samples))
         if self._begun:
             self._waiting = torch.cat((self._waiting, samples))
-        elif self.num_samples > self.core.mirror:
-            self._begin(self._ends)
-        self._ends = self._ends[-(self.core.mirror + 1) :]
+        elif self.num_samples >= max(1, self.core.mirror.start):
+            self._begin(self.core.mirror)
+        self._ends = self._ends[-max(1, self.core.mirror.start, self.core.mirror.end) :]
 
-    def _begin(self, signal: Tensor) -> None:
-        self._waiting = torch.cat((self._waiting, self._mirrored(signal, -self.core.mirror), signal))
+    def _begin(self, mirror: Mirror) -> None:
+        """The signal so far is in `_ends`, whole."""
+        before = mirror_part(self._ends, -mirror.left, 0, mirror.kind)
+        self._waiting = torch.cat((self._waiting, before, self._ends))
         self._begun = True
-
-    def _mirrored(self, signal: Tensor, start: int) -> Tensor:
-        """The `mirror` samples from position `start` on, outside `signal`, that mirror it."""
-        positions = torch.arange(start, start + self.core.mirror, device=self.device)
-        return signal[mirror_index(positions, len(signal))]
 
     def close(self) -> None:
         """The signal ends here."""
         self.closed = True
         if self.core.mirror and self.num_samples:
             if not self._begun:
-                self._begin(self._ends)
-            self._waiting = torch.cat((self._waiting, self._mirrored(self._ends, len(self._ends))))
+                self._begin(self.core.mirror)
+            end = len(self._ends)
+            behind = mirror_part(self._ends, end, end + self.core.mirror.right, self.core.mirror.kind)
+            self._waiting = torch.cat((self._waiting, behind))
 
     @property
     def remaining(self) -> int:
@@ -93,6 +93,12 @@ class Inlet:
         twin = Inlet.__new__(Inlet)
         twin.__dict__.update(self.__dict__)
         return twin
+
+
+def mirror_part(signal: Tensor, start: int, end: int, kind: MirrorKind) -> Tensor:
+    """Samples at positions `start` ... `end` - 1, outside `signal`, that mirror it."""
+    positions = torch.arange(start, end, device=signal.device)
+    return signal[mirror_index(positions, len(signal), kind)]
 
 
 def as_samples(chunk: Tensor | npt.NDArray, channels: int) -> Tensor:

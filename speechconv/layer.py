@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from speechconv import pointwise
 from speechconv.geometry import Geometry
 from speechconv.layout import axes, check_input, check_lengths, name_channels, pad, zero_past
+from speechconv.mirror import mirrored
 from speechconv.plan import Clock, Edge, Memory, NotStreamable, Plan, State
 
 
@@ -33,6 +34,7 @@ class Layer(nn.Module):
         out_channels: channels it gives; None for as many as came in.
         tile: frames that are best evaluated together where no gradient is asked for; None: all. See `tiles`.
         typed: its buffers have the type of its input; False where they keep one of their own.
+        unmirrored: arguments that a layer whose pads mirror the signal could be made with instead.
 
     Example:
         >>> class Difference(Layer):
@@ -49,6 +51,7 @@ class Layer(nn.Module):
     out_channels: int | None = None
     tile: int | None = None
     typed: bool = True
+    unmirrored: tuple[str, ...] = ("a layer without mirrored pads",)
 
     def valid(self, x: Tensor) -> Tensor:
         """The layer without its pads.
@@ -107,6 +110,10 @@ class Layer(nn.Module):
     def padded(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """`x` with the layer's pads on both sides of each row's own signal."""
         g = self.geometry
+        if g.mirror and x.shape[1]:
+            x = mirrored(x, lengths, g.mirror)
+            lengths = lengths if lengths is None else lengths + g.mirror.left + g.mirror.right
+            g = g.on_mirrored()
         if not (g.pad_left or g.pad_right):
             return x
         return pad(x if lengths is None else zero_past(x, lengths), g.pad_left, g.pad_right)
@@ -120,8 +127,9 @@ class Layer(nn.Module):
         if self.geometry.mirror and not edge.raw:
             raise NotStreamable(
                 path,
-                "reflect padding mirrors the raw input, so it must be the first stage and have that input for itself.",
-                ["pad_mode='constant'", "center=False"],
+                f"{self.geometry.mirror.kind} padding mirrors the raw input, so it must be the first stage and have "
+                "that input for itself.",
+                self.unmirrored,
             )
         g = self.geometry.on_mirrored()
         history = max(0, g.receptive_field - g.stride)

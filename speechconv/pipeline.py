@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from speechconv import __version__
 from speechconv.checks import check_count
 from speechconv.combine import Sequential, named_parts
-from speechconv.frontend.stft import ConvSTFT
 from speechconv.fuse import fused
 from speechconv.geometry import Counts
 from speechconv.layer import placement
@@ -26,7 +25,7 @@ from speechconv.layers.mel import Mel
 from speechconv.layout import WAVEFORM, check_input, check_lengths
 from speechconv.presets import preset_names, preset_text
 from speechconv.session import Session, SessionPool
-from speechconv.stages import NAMES, Table, build_stages, check_known, check_tables, describe_stage
+from speechconv.stages import NAMES, OWNERS, Table, build_stages, check_known, check_tables, describe_stage
 from speechconv.utterance import freeze_on, layers_of_policy
 
 CALIBRATION_CHUNK = 1 << 20
@@ -303,7 +302,7 @@ def _check_n_fft(pipe: nn.Module) -> None:
     """An even n_fft and the odd one behind it have equally many bins, at other frequencies."""
     n_fft = None
     for part in pipe.modules():
-        if isinstance(part, ConvSTFT):
+        if isinstance(part, OWNERS["n_fft"]):
             n_fft = part.n_fft
         elif isinstance(part, Mel) and n_fft not in (None, part.n_fft):
             raise ValueError(f"Mel was made for n_fft={part.n_fft}, the STFT before it has n_fft={n_fft}.")

@@ -2,7 +2,8 @@
 
     {stage = "mel", n_mels = 80}          <->          Mel(80, sample_rate=..., n_fft=...)
 
-`sample_rate` has one owner, the pipeline, and `n_fft` another, the stft; stages that need them get them handed down.
+`sample_rate` has one owner, the pipeline, `n_fft` another, the stft, and `n_mels` a third, the mel; stages that need
+them get them handed down.
 TOML has no null, so the string "none" stands for Python's None.
 """
 
@@ -24,6 +25,7 @@ from speechconv.frontend.normalize import Normalize
 from speechconv.frontend.stft import ConvSTFT
 from speechconv.frontend.wav2vec2 import FeatureEncoder
 from speechconv.frontend.wavenet import WaveNetEncoder
+from speechconv.layers.cepstrum import DCT, Lifter
 from speechconv.layers.conformer import ConformerConvModule
 from speechconv.layers.mel import Log, Mel
 from speechconv.layers.positional import ConvPositionalEmbedding
@@ -48,6 +50,8 @@ STAGES: dict[str, type[nn.Module]] = {
     "stft": ConvSTFT,
     "mel": Mel,
     "log": Log,
+    "dct": DCT,
+    "lifter": Lifter,
     "normalize": Normalize,
     "mu_law": MuLaw,
     "feature_encoder": FeatureEncoder,
@@ -67,8 +71,11 @@ STAGES: dict[str, type[nn.Module]] = {
 STAGES |= {_snake_case(kind): kind for kind in POINTWISE if kind is not nn.LayerNorm}
 NAMES = {kind: name for name, kind in STAGES.items()} | {nn.LayerNorm: "layer_norm"}
 
-HANDED_DOWN = {"sample_rate": "the pipeline", "n_fft": "the stft before it"}
+HANDED_DOWN = {"sample_rate": "the pipeline", "n_fft": "the stft before it", "n_mels": "the mel before it"}
 """Arguments that a stage may not set itself, and who owns them. An stft's own n_fft has a default, so it is its own."""
+
+OWNERS: dict[str, tuple[type[nn.Module], ...]] = {"n_fft": (ConvSTFT,), "n_mels": (Mel,)}
+"""Stages whose arguments are handed down to those behind them."""
 
 IMPLIED: dict[type[nn.Module], dict[str, Any]] = {nn.GLU: {"dim": -1}, nn.PReLU: {"num_parameters": 1}}
 """Arguments that the layout fixes."""
@@ -85,11 +92,11 @@ UNSTORED = {"inplace", "device", "dtype", "args", "kwargs", "min_value", "max_va
 
 
 def build_stages(tables: Any, context: Mapping[str, Any], where: str) -> list[nn.Module]:
-    """The modules that the tables describe, in order; an stft hands its n_fft to the stages behind it.
+    """The modules that the tables describe, in order; an stft hands its n_fft to those behind it, a mel its n_mels.
 
     Args:
         tables: each with the key "stage" and constructor keywords.
-        context: values to hand down: the pipeline's sample_rate, an outer stft's n_fft.
+        context: values to hand down: the pipeline's sample_rate, an outer stft's n_fft, an outer mel's n_mels.
         where: the file or preset, for messages.
 
     Raises:
@@ -100,8 +107,7 @@ def build_stages(tables: Any, context: Mapping[str, Any], where: str) -> list[nn
     for table in check_tables(tables, where):
         layers.append(_build(table, context, where))
         for part in layers[-1].modules():
-            if isinstance(part, ConvSTFT):
-                context["n_fft"] = part.n_fft
+            context |= {key: getattr(part, key) for key, owners in OWNERS.items() if isinstance(part, owners)}
     return layers
 
 

@@ -49,7 +49,7 @@ class Streamer:
         block: samples per step (a step may take several blocks).
         preroll: zeros that the caller feeds before the first sample.
         delay: frames that come out before the first real one.
-        mirror: samples that the caller mirrors around both ends (reflect padding), else 0.
+        mirror: samples that the caller mirrors around the two ends, and how; None: none.
         geometry: of the layer.
         plan: the layer and its parts, each at its place in the stream.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechconv import Geometry
-from speechconv.geometry import resolve_padding
+from speechconv.geometry import Mirror, resolve_padding
 
 KERNELS, STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)
 
@@ -82,9 +84,26 @@ def test_a_centred_stft_gives_one_frame_more_than_its_hops_but_none_for_no_sampl
 
 
 def test_mirrored_pads_wait_for_the_sample_that_they_mirror() -> None:
-    g = Geometry(400, 160, 200, 200, mirror=200)
+    g = Geometry(400, 160, 200, 200, mirror=Mirror(200, 200))
     assert [g.emitted_at(t) for t in (0, 1)] == [201, 360]
     assert g.on_mirrored() == Geometry(400, 160)
+
+
+def test_kaldis_frames_beyond_the_edges_repeat_the_edge_sample() -> None:
+    """snip_edges=False: (samples + 80) // 160 frames, the first from sample 80 - 200 on."""
+    g = Geometry(400, 160, 120, 200, mirror=Mirror(120, 200, "symmetric"))
+    assert [g.num_frames(n) for n in (1, 79, 80, 239, 240, 16000)] == [0, 0, 1, 1, 2, 100]
+    assert g.span(0) == (-120, 279)
+    assert [g.emitted_at(t) for t in (0, 1)] == [280, 440]
+    early = Geometry(8, 3, 6, 1, mirror=Mirror(6, 1, "symmetric"))
+    assert [early.emitted_at(t) for t in (0, 1, 2)] == [6, 6, 8]
+
+
+def test_a_mirror_keeps_to_its_side_in_a_chain() -> None:
+    """Zero pads of the layer behind are no mirror."""
+    whole = Geometry(16, 4, 8, 4, mirror=Mirror(8, 4)).then(Geometry(3, 2, 2, 0))
+    assert whole == Geometry(24, 8, 16, 4, mirror=Mirror(8, 4))
+    assert whole.on_mirrored() == Geometry(24, 8, 8, 0)
 
 
 def test_union_holds_every_branch() -> None:
@@ -113,7 +132,9 @@ def test_a_centred_even_stft_stands_behind_nothing_that_loses_samples() -> None:
 
 def test_reflect_padding_stands_at_the_raw_input() -> None:
     with pytest.raises(ValueError, match="reflect padding mirrors the raw input"):
-        Geometry(2, pad_left=1).then(Geometry(5, 2, 2, 2, mirror=2))
+        Geometry(2, pad_left=1).then(Geometry(5, 2, 2, 2, mirror=Mirror(2, 2)))
+    with pytest.raises(ValueError, match="symmetric padding mirrors the raw input"):
+        Geometry(2, pad_left=1).then(Geometry(5, 2, 2, 2, mirror=Mirror(2, 2, "symmetric")))
 
 
 @pytest.mark.parametrize(
@@ -127,9 +148,11 @@ def test_reflect_padding_stands_at_the_raw_input() -> None:
         ({"stride": True}, r"stride \(=True\)"),
         ({"receptive_field": 3, "pad_left": 3}, r"pads \(=3, 0\) must each be below the receptive field \(=3\)"),
         ({"receptive_field": 3, "pad_left": 2, "pad_right": 2}, "together not above it"),
+        ({"receptive_field": 3, "pad_left": 1, "mirror": Mirror(2, 0)}, r"mirror \(=2, 0\) is a part of the pads"),
+        ({"receptive_field": 3, "pad_right": 1, "mirror": Mirror(0, 2)}, r"mirror \(=0, 2\) is a part of the pads"),
     ],
 )
-def test_impossible_geometries_are_refused(arguments: dict[str, int], message: str) -> None:
+def test_impossible_geometries_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Geometry(**arguments)
 
@@ -150,3 +173,12 @@ def test_same_padding_is_torchs(span: int) -> None:
 def test_impossible_paddings_are_refused(padding: object) -> None:
     with pytest.raises(ValueError, match=r"padding \(="):
         resolve_padding(padding, 5)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [((-1, 0), r"left \(=-1\)"), ((0, 1.0), r"right \(=1.0\)"), ((1, 1, "wrap"), r"kind \(='wrap'\) must be one of")],
+)
+def test_impossible_mirrors_are_refused(arguments: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Mirror(*arguments)

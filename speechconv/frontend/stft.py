@@ -23,9 +23,8 @@ from torch import Tensor, nn
 
 from speechconv.checks import check_choice, check_count, check_flag
 from speechconv.exact import ExactConstants
-from speechconv.geometry import Geometry
+from speechconv.geometry import Geometry, Mirror
 from speechconv.layout import WAVEFORM
-from speechconv.mirror import mirror_index
 
 TILE_SAMPLES = 200_000
 """Windowed samples that are transformed together: with their spectra they stay in a core's cache."""
@@ -50,6 +49,8 @@ class ConvSTFT(ExactConstants):
         center: pad n_fft // 2 samples on both sides, so that frame t is centred on sample t hop_length.
         pad_mode: what `center` pads: "constant" zeros, or "reflect" (each row mirrored at its own ends; first stage
             only).
+        drop_last: leave out the last centred frame, as Whisper and NeMo do: samples // hop_length frames for an even
+            n_fft; needs hop_length <= n_fft // 2.
         learn: None (fixed), "window", "freq", "delta" or "free"; see the equations above.
         output: "complex"; "magnitude" and "power", n_fft // 2 + 1 channels; "real_imag", twice as many: all real
             parts, then all imaginary ones.
@@ -72,6 +73,7 @@ class ConvSTFT(ExactConstants):
     """
 
     in_channels = WAVEFORM
+    unmirrored = ("pad_mode='constant'", "center=False")
 
     def __init__(
         self,
@@ -82,6 +84,7 @@ class ConvSTFT(ExactConstants):
         window: Window = "hann",
         center: bool = True,
         pad_mode: PadMode = "constant",
+        drop_last: bool = False,
         learn: Learn | None = None,
         output: Output = "complex",
     ) -> None:
@@ -89,17 +92,35 @@ class ConvSTFT(ExactConstants):
         n_fft, hop_length = check_count("n_fft", n_fft), check_count("hop_length", hop_length)
         win_length = None if win_length is None else check_count("win_length", win_length)
         check_flag("center", center)
+        check_flag("drop_last", drop_last)
         check_choice("pad_mode", pad_mode, get_args(PadMode))
         check_choice("learn", learn, (None, *get_args(Learn)))
         check_choice("output", output, get_args(Output))
         self.n_fft, self.hop_length, self.win_length = n_fft, hop_length, win_length
-        self.window, self.center, self.pad_mode, self.learn, self.output = window, center, pad_mode, learn, output
-        pad = n_fft // 2 if center else 0
-        self.geometry = Geometry(n_fft, hop_length, pad, pad, mirror=pad if pad_mode == "reflect" else 0)
+        self.window, self.center, self.pad_mode, self.drop_last = window, center, pad_mode, drop_last
+        self.learn, self.output = learn, output
+        left, right = self._pads()
+        self.geometry = Geometry(
+            n_fft, hop_length, left, right, mirror=Mirror(left, right) if center and pad_mode == "reflect" else None
+        )
         self.tile = max(1, TILE_SAMPLES // n_fft)
         self.num_bins = n_fft // 2 + 1
         self.out_channels = 2 * self.num_bins if output == "real_imag" else self.num_bins
         self._register_kernels(centred_window(self.window, n_fft if win_length is None else win_length, n_fft))
+
+    def _pads(self) -> tuple[int, int]:
+        """(left, right); without the last centred frame its hop is missing on the right."""
+        half = self.n_fft // 2
+        if not self.drop_last:
+            return (half, half) if self.center else (0, 0)
+        if not self.center:
+            raise ValueError("drop_last leaves out the last centred frame, so it needs center=True.")
+        if self.hop_length > half:
+            raise ValueError(
+                f"drop_last needs hop_length (={self.hop_length}) <= n_fft // 2 (={half}); with a longer hop the last "
+                "frame would be known only after it was due."
+            )
+        return half, half - self.hop_length
 
     def _register_kernels(self, window: Tensor) -> None:
         """Constants and parameters of the chosen way of learning; `window` is float64."""
@@ -163,18 +184,11 @@ class ConvSTFT(ExactConstants):
                 return (spectrum.real.square() + spectrum.imag.square()).to(dtype)
         return torch.cat((spectrum.real, spectrum.imag), 2).to(dtype)
 
-    def padded(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        if not self.geometry.mirror or not x.shape[1]:
-            return super().padded(x, lengths)
-        samples = x.shape[1]
-        positions = torch.arange(-self.geometry.mirror, samples + self.geometry.mirror, device=x.device)[None]
-        index = mirror_index(positions, samples if lengths is None else lengths[:, None])
-        return x.gather(1, index.expand(x.shape[0], -1))
-
     def extra_repr(self) -> str:
         return (
             f"{self.n_fft}, hop_length={self.hop_length}, win_length={self.win_length}, window={self.window!r}, "
-            f"center={self.center}, pad_mode={self.pad_mode!r}, learn={self.learn!r}, output={self.output!r}"
+            f"center={self.center}, pad_mode={self.pad_mode!r}, drop_last={self.drop_last}, learn={self.learn!r}, "
+            f"output={self.output!r}"
         )
 
 

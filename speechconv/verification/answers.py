@@ -60,7 +60,7 @@ class DriftAnswer:
 
 @dataclass(frozen=True)
 class FilterAnswer:
-    """What is this filter? See the table in the README for each."""
+    """What is this filter? Hz; leakage and sinusoid are shares of its energy; see filter_shape.py for each formula."""
 
     index: int
     peak_hz: float
@@ -122,15 +122,16 @@ class BankAnswer:
 
 @dataclass(frozen=True)
 class PairsAnswer:
-    """Are the pairs analytic? Means over the pairs first, then each.
+    """Are the pairs analytic? The whole bank first, then each pair. Bins without a second half are left out.
 
     Attributes:
-        analyticity: energy at negative / at positive frequencies: 0 analytic, 1 real.
-        orthogonality: |<a, b>| / (|a| |b|).
-        balance: |a| / |b|.
-        hilbert_error: min over both signs of |b -+ Hilbert(a)| / |b|.
-        time_reversed: largest |cos| of b and a reversed in time; 1: the pair is no quadrature pair but a mirror.
+        analyticity: energy on the wrong side of the spectrum / on the side where the bank turns: 0 analytic, 1 real.
+        orthogonality: mean |<a, b>| / (|a| |b|).
+        balance: mean |a| / |b|.
+        hilbert_error: mean of min over both signs of |b -+ Hilbert(a)| / |b|.
+        time_reversed: mean |cos| of b and a reversed in time; 1 beside a large analyticity: no quadrature but a mirror.
         verdict: in words.
+        each_analyticity: of each pair; NaN where it has no second half.
     """
 
     analyticity: float

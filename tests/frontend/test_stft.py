@@ -453,6 +453,40 @@ def test_a_short_stream_mirrors_as_numpy_does(length: int) -> None:
     assert not length or off(y, expected) <= EXACT
 
 
+# Without the last centred frame
+
+
+@pytest.mark.parametrize("pad_mode", ["constant", "reflect"])
+@pytest.mark.parametrize(("n_fft", "hop_length"), [(400, 160), (16, 8), (16, 5), (15, 7), (15, 4), (2, 1)])
+def test_drop_last_leaves_out_exactly_the_last_centred_frame(n_fft: int, hop_length: int, pad_mode: Any) -> None:
+    """Whisper's and NeMo's frames; numpy's slow frames are the judge."""
+    stft = sc.ConvSTFT(n_fft, hop_length=hop_length, pad_mode=pad_mode, drop_last=True).double()
+    for length in (*range(1, 40), 3 * n_fft + 1):
+        x = noise(length, seed=length)
+        y = stft(x[None])[0]
+        expected = slow_stft(x.numpy(), n_fft, hop_length, pad_mode=pad_mode)[:-1]
+        assert y.shape == expected.shape
+        assert n_fft % 2 or len(y) == length // hop_length
+        assert not len(y) or off(y, expected) <= EXACT
+
+
+@pytest.mark.parametrize("pad_mode", ["constant", "reflect"])
+@pytest.mark.parametrize(("n_fft", "hop_length"), [(400, 160), (16, 8), (16, 5), (15, 4), (2, 1)])
+def test_drop_last_keeps_the_law(n_fft: int, hop_length: int, pad_mode: Any) -> None:
+    """Frames still come as early as the window allows, and the last one, if wanted, has already come."""
+    stft = sc.ConvSTFT(n_fft, hop_length=hop_length, pad_mode=pad_mode, drop_last=True, output="power")
+    assert sc.check_streaming(stft).worst <= EXACT
+    whole = sc.ConvSTFT(n_fft, hop_length=hop_length, pad_mode=pad_mode, output="power")
+    assert [stft.geometry.emitted_at(t) for t in range(5)] == [whole.geometry.emitted_at(t) for t in range(5)]
+
+
+def test_drop_last_is_refused_where_the_last_frame_could_not_be_known_in_time() -> None:
+    with pytest.raises(ValueError, match=r"^drop_last needs hop_length \(=201\) <= n_fft // 2 \(=200\);"):
+        sc.ConvSTFT(400, hop_length=201, drop_last=True)
+    with pytest.raises(ValueError, match=r"^drop_last leaves out the last centred frame, so it needs center=True\.$"):
+        sc.ConvSTFT(400, center=False, drop_last=True)
+
+
 def test_reflect_beside_another_raw_branch_cannot_stream_and_says_why() -> None:
     mirrored, plain = (sc.ConvSTFT(16, hop_length=4, pad_mode=mode, output="power") for mode in ("reflect", "constant"))
     pipe = sc.Pipeline({"pair": sc.Parallel(plain, mirrored, join="cat")}, sample_rate=8000)

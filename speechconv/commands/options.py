@@ -1,0 +1,109 @@
+"""Options that several commands take, and what they mean."""
+
+from __future__ import annotations
+
+import argparse
+import tomllib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from speechconv.pipeline import Pipeline
+
+
+def add_command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], help: str, example: str
+) -> argparse.ArgumentParser:
+    """A command that explains itself with an example; `run` gives its exit status."""
+    command = commands.add_parser(
+        name, help=help, formatter_class=argparse.RawDescriptionHelpFormatter, epilog=f"example:\n  {example}"
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def add_pipeline_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--pipeline",
+        metavar="NAME|FILE",
+        help="preset name, .toml or .safetensors file (default: logmel; with --weights: what they are made for)",
+    )
+    add_set(command)
+    command.add_argument(
+        "--weights",
+        metavar="FILE|FOLDER|HUB-NAME",
+        help="a wav2vec 2.0 or HuBERT checkpoint of transformers, torchaudio or fairseq: .safetensors, .pt, a folder "
+        "with config.json, or a name such as facebook/wav2vec2-base; gives the input of its Transformer",
+    )
+    command.add_argument(
+        "--random-weights", type=int, metavar="SEED", help="allow a pipeline without weights of its own, drawn by SEED"
+    )
+
+
+def add_set(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_setting,
+        metavar="KEY=VALUE",
+        help="another value for a preset's key, such as sample_rate=8000 (Hz) or mel.n_mels=40; may be repeated",
+    )
+
+
+def add_sound_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--channel",
+        type=_channel,
+        default="mix",
+        metavar="mix|N",
+        help="mean of all channels, or one of them counted from 0 (default: mix)",
+    )
+    command.add_argument(
+        "--resample",
+        choices=("auto", "error"),
+        default="auto",
+        help="another sample rate than the pipeline's: resample it, or refuse it (default: auto)",
+    )
+
+
+def chosen_pipeline(args: argparse.Namespace) -> tuple[str | Pipeline, dict[str, Any]]:
+    """The pipeline that the options name, and the values to build it with; --weights builds it here."""
+    overrides = dict(args.set)
+    if args.weights is None:
+        return args.pipeline or "logmel", overrides
+    from speechconv.adapters import huggingface
+    from speechconv.pipeline import open_pipeline
+
+    if args.random_weights is not None:
+        raise ValueError("--weights and --random-weights are two answers to one question; give one of them.")
+    if args.pipeline is None:
+        if overrides:
+            raise ValueError("--set changes a preset's values; name the preset by --pipeline, or drop --set.")
+        return huggingface.load(args.weights), {}
+    pipe = open_pipeline(args.pipeline, overrides)
+    huggingface.load_into(pipe, args.weights)
+    return pipe, {}
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """("mel.n_mels", 40) of "mel.n_mels=40": the value is TOML, or else the text itself.
+
+    >>> _setting("mel.n_mels=40"), _setting("stft.window=hamming")
+    (('mel.n_mels', 40), ('stft.window', 'hamming'))
+    """
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise argparse.ArgumentTypeError(f"expected KEY=VALUE, got {text!r}")
+    if value.strip() in ("True", "False", "None"):
+        raise argparse.ArgumentTypeError(f"{text} is Python's word; expected TOML's true or false, or \"none\"")
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, value
+
+
+def _channel(text: str) -> int | str:
+    if text == "mix" or text.isdecimal():
+        return text if text == "mix" else int(text)
+    raise argparse.ArgumentTypeError(f"expected 'mix' or a number counted from 0, got {text!r}")

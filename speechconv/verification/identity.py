@@ -1,0 +1,246 @@
+"""Is it an STFT? Then every filter is one window on a carrier, and taking the carriers away leaves the window alone.
+
+    z_k[n] = g_k w[n] e^(s j 2 pi f_k n)       D_k[n] = z_k[n] e^(-s j 2 pi f_k n) = g_k w[n]       rank one
+
+whatever the window w, the gains g_k and the time origin, which is a phase of g_k. How far a bank is from that:
+
+    rho = 1 - sigma_1^2(D) / |D|^2             without DC and Nyquist; sqrt(rho) is a relative error
+
+The f_k are the peaks of the spectra. Where they lie on a grid of 1 / n_fft, the grid's are taken. Real-only filters are
+g_k w[n] cos(2 pi f_k n + phi_k); window and phases are then fitted in turn, and rho is what they leave.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from speechconv.verification.answers import StftAnswer
+from speechconv.verification.filter_bank import FilterBank
+from speechconv.verification.filter_shape import peaks
+from speechconv.verification.spectra import half_powers, turning_sign
+from speechconv.verification.window_name import NamedWindow, name_window
+
+SAME = 1e-5
+"""rho of an STFT: a relative error of 0.3 %, what bfloat16 makes of one."""
+NEAR = 0.25
+"""rho up to which it is worth saying which STFT it comes near to: half of each filter."""
+REAL_ROUNDS = 50
+NEWTON_ROUNDS = 6
+
+
+@dataclass(frozen=True)
+class Carriers:
+    """Frequencies in cycles a sample, all positive, and the grid they lie on if they do."""
+
+    frequencies: Tensor
+    n_fft: int | None
+
+
+@dataclass(frozen=True)
+class Demodulated:
+    """What the filters share.
+
+    Attributes:
+        rho: the share that they do not.
+        window: (taps,) the common window, norm 1; complex where the filters are pairs.
+        gains: (filters,) of those that were looked at.
+    """
+
+    rho: float
+    window: Tensor
+    gains: Tensor
+
+
+def identify(bank: FilterBank) -> StftAnswer:
+    """Whether the bank is an STFT, and which.
+
+    >>> from speechconv.frontend.stft import ConvSTFT
+    >>> real, imag = ConvSTFT(n_fft=64).double().kernel.chunk(2)
+    >>> identify(FilterBank("stft", real, imag, "stacked", 16000)).verdict
+    'yes: n_fft 64, periodic Hann'
+    """
+    sign = 0 if bank.imag is None else turning_sign(bank.real, bank.imag)
+    carriers = fit_carriers(bank)
+    common = demodulate(bank, carriers)
+    window, is_real = real_window(common)
+    named = name_window(window.numpy(), _noise(common, window)) if is_real else None
+    enough = len(common.gains) >= 3
+    is_stft = common.rho < SAME and carriers.n_fft is not None and is_real and enough
+    shared = named is not None and common.rho < NEAR
+    return StftAnswer(
+        is_stft=is_stft,
+        rho=common.rho,
+        n_fft=carriers.n_fft if common.rho < NEAR and enough else None,
+        win_length=named.length if named is not None and shared else bank.real.shape[1],
+        window=named.name if named is not None and shared else None,
+        window_error=named.error if named is not None and shared and named.name else None,
+        sign=sign,
+        frequencies_hz=(carriers.frequencies * bank.sample_rate).tolist(),
+        verdict=_verdict(common, carriers, named, is_stft),
+    )
+
+
+def fit_carriers(bank: FilterBank) -> Carriers:
+    """Peaks of the spectra, or the grid's points next to them.
+
+    The straight line f0 + k df goes through the middle three quarters of the sorted peaks. It is a grid where nine in
+    ten of those lie within a quarter of a bin of a multiple of 1 / n_fft, n_fft = 1 / df rounded.
+    """
+    frequencies, power = half_powers(bank)
+    found = peaks(power) / (2 * (len(frequencies) - 1))
+    if bank.imag is not None:
+        turned = torch.complex(bank.real, turning_sign(bank.real, bank.imag) * bank.imag)
+        found = _refined(turned, found)
+    found = found.clamp(0, 0.5)
+    filters = len(found)
+    rank = found.argsort(stable=True).argsort()
+    edge = filters // 8
+    middle = (rank >= edge) & (rank < filters - edge)
+    if int(middle.sum()) < 3:
+        return Carriers(found, None)
+    f0, df = _line(rank[middle].double(), found[middle])
+    n_fft = round(1 / df) if df > 1e-9 else 0
+    first = round(f0 * n_fft)
+    grid = (first + rank).double() / max(n_fft, 1)
+    off = (found - grid)[middle].abs() * n_fft
+    if n_fft < 2 or float(off.quantile(0.9)) > 0.25 or first < 0 or float(grid.max()) > 0.5:
+        return Carriers(found, None)
+    return Carriers(grid, n_fft)
+
+
+def _refined(filters: Tensor, frequencies: Tensor) -> Tensor:
+    """The tops of |Z(f)|^2 by Newton's method, to rounding; a step that leaves the main lobe is not taken.
+
+    Z = sum z e^(-j w n); |Z|^2' = 2 Re(Z* Z'), |Z|^2'' = 2 |Z'|^2 + 2 Re(Z* Z'')
+    """
+    taps = filters.shape[1]
+    n = torch.arange(taps, dtype=torch.float64) - (taps - 1) / 2
+    omega, start = 2 * math.pi * frequencies, 2 * math.pi * frequencies
+    for _ in range(NEWTON_ROUNDS):
+        terms = filters * torch.polar(torch.ones(1, dtype=torch.float64), -omega[:, None] * n)
+        z, dz, ddz = terms.sum(1), (-1j * n * terms).sum(1), -(n * n * terms).sum(1)
+        slope, curve = (z.conj() * dz).real, dz.abs().square() + (z.conj() * ddz).real
+        omega = torch.where(curve < 0, omega - slope / curve, omega)
+        omega = torch.where((omega - start).abs() < math.pi / (4 * taps), omega, start)
+    return omega / (2 * math.pi)
+
+
+def _line(x: Tensor, y: Tensor) -> tuple[float, float]:
+    """Intercept and slope of the least-squares line."""
+    centred = x - x.mean()
+    slope = float((centred @ y) / (centred @ centred))
+    return float(y.mean()) - slope * float(x.mean()), slope
+
+
+def demodulate(bank: FilterBank, carriers: Carriers) -> Demodulated:
+    """Takes the carriers away and keeps the best common window."""
+    taps, f = bank.real.shape[1], carriers.frequencies
+    margin = 0.5 / (carriers.n_fft or taps)
+    inside = (f > margin) & (f < 0.5 - margin) & (bank.rows.reshape(-1, len(f), taps).square().sum((0, 2)) > 0)
+    if not bool(inside.any()):
+        inside = torch.ones_like(inside)
+    turns = torch.remainder(f[inside, None] * torch.arange(taps, dtype=torch.float64), 1)
+    if bank.imag is None:
+        return _fit_real(bank.real[inside], 2 * math.pi * turns)
+    sign = turning_sign(bank.real, bank.imag)
+    filters = torch.complex(bank.real, bank.imag)[inside]
+    return _rank_one(filters * torch.polar(torch.ones_like(turns), -sign * 2 * math.pi * turns))
+
+
+def _rank_one(demodulated: Tensor) -> Demodulated:
+    """The right singular vector of the largest singular value, and what it leaves, which no subtraction cancels."""
+    filters, taps = demodulated.shape
+    if filters < taps:  # the smaller Gram matrix is the quicker one
+        vector = torch.linalg.eigh(demodulated @ demodulated.mH).eigenvectors[:, -1].conj() @ demodulated
+    else:
+        vector = torch.linalg.eigh(demodulated.mH @ demodulated).eigenvectors[:, -1].conj()
+    vector = vector / vector.norm()
+    gains = demodulated @ vector.conj()
+    left = demodulated - gains[:, None] * vector
+    return Demodulated(float(left.abs().square().sum() / demodulated.abs().square().sum()), vector, gains.abs())
+
+
+def _fit_real(rows: Tensor, angles: Tensor) -> Demodulated:
+    """Window and phases in turn, each the least-squares answer to the other.
+
+    First guess: the mean of the demodulated rows, each turned to phase 0.
+    """
+    cos, sin = angles.cos(), angles.sin()
+    demodulated = rows * torch.complex(cos, -sin)
+    phase = demodulated.sum(1).angle()
+    window = (demodulated * torch.polar(torch.ones_like(phase), -phase)[:, None]).mean(0).real
+    carrier = rows
+    for _ in range(REAL_ROUNDS):
+        basis = torch.stack((window * cos, window * sin), 2)
+        weights = torch.linalg.pinv(basis, rtol=1e-9) @ rows[:, :, None]
+        carrier = weights[:, 0] * cos + weights[:, 1] * sin
+        window = _seen((carrier * rows).sum(0), carrier.square().sum(0))
+    left = rows - carrier * window
+    size = window.norm().clamp(min=1e-300)
+    gains = carrier.square().mean(1).mul(2).sqrt() * size
+    return Demodulated(float(left.square().sum() / rows.square().sum()), window / size, gains)
+
+
+def _seen(products: Tensor, energy: Tensor) -> Tensor:
+    """products / energy; where no carrier shows the window, as at the common zeros of sines, its neighbours do."""
+    seen = (energy > 1e-9 * energy.mean()).numpy()
+    at = np.arange(len(seen))
+    return torch.from_numpy(np.interp(at, at[seen], (products.numpy() / np.where(seen, energy.numpy(), 1))[seen]))
+
+
+def real_window(common: Demodulated) -> tuple[Tensor, bool]:
+    """The window turned to be as real as it can be, largest sum positive, and whether that is real within the noise."""
+    window = common.window
+    if window.is_complex():
+        window = window * torch.exp(-0.5j * (window * window).sum().angle())
+        imaginary = float(window.imag.square().sum())
+        window = window.real
+    else:
+        imaginary = 0.0
+    return window * (-1 if window.sum() < 0 else 1), imaginary <= max(SAME, common.rho)
+
+
+def _noise(common: Demodulated, window: Tensor) -> float:
+    """Where rho is noise: four deviations of a sample of the window, as a share of its largest value.
+
+    The window is a mean over the filters, which lowers the noise of each.
+    """
+    deviation = math.sqrt(common.rho / max(1, len(common.gains)) / len(window))
+    return 4 * deviation / float(window.abs().max())
+
+
+def _verdict(common: Demodulated, carriers: Carriers, named: NamedWindow | None, is_stft: bool) -> str:
+    off = f"{math.sqrt(common.rho):.2g}"
+    if len(common.gains) < 3:
+        return "too few filters to tell: any one filter is a window on a carrier"
+    if common.rho >= NEAR:
+        return f"no: no window is common to the filters, the best leaves a relative error of {off}"
+    what = _window_words(common, named)
+    if carriers.n_fft is None:
+        return f"no: windowed Fourier filters on other frequencies, {what}, relative error {off}"
+    which = f"n_fft {carriers.n_fft}, {what}"
+    gains = common.gains
+    if float(gains.std() / gains.mean()) > max(0.01, 2 * math.sqrt(common.rho)):
+        which += ", a gain of its own in each bin"
+    if not is_stft:
+        return f"no: off an STFT ({which}) by a relative error of {off}"
+    return f"yes: {which}" + (f", to a relative error of {off}" if common.rho > 1e-9 else "")
+
+
+def _window_words(common: Demodulated, named: NamedWindow | None) -> str:
+    if named is None:
+        return "a complex window"
+    if named.name is None:
+        return "a window without a name"
+    words = named.name
+    for plain, proper in (("hann", "Hann"), ("hamming", "Hamming"), ("blackman", "Blackman"), ("kaiser", "Kaiser")):
+        words = words.replace(plain, proper)
+    words = words.replace("povey", "Povey")
+    taps = len(common.window)
+    words += f" of {named.length} samples" if named.length != taps else ""
+    return words if named.error < max(1e-6, common.rho) else f"nearly {words}"

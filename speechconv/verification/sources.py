@@ -1,0 +1,215 @@
+"""What `verify` looks at: a bank out of a file or a pipeline, and what it is compared with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
+
+from speechconv.frontend.stft import ConvSTFT
+from speechconv.pipeline import Pipeline, open_pipeline
+from speechconv.presets import preset_names
+from speechconv.stages import check_known
+from speechconv.verification.candidates import choose_tensor, filter_shape, listing, named_tensor
+from speechconv.verification.filter_bank import FilterBank, Layout
+from speechconv.verification.pairing import detect_layout, split
+from speechconv.verification.weight_file import WeightFile, read_weight_file
+
+SAMPLE_RATE = 16000
+"""Hz, where neither the file nor its reader tells."""
+
+CHECKPOINTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
+"""Kinds of file in which an encoder's checkpoint comes."""
+
+STFT_KEYS = ("n_fft", "hop_length", "win_length", "window")
+
+
+def read_bank(
+    path: str | os.PathLike[str],
+    tensor: str | None = None,
+    *,
+    layout: Layout | None = None,
+    sample_rate: int | None = None,
+    hop_length: int | None = None,
+) -> FilterBank | Pipeline:
+    """The bank of filters in a file, or the Pipeline in it whose filters are no single bank.
+
+    Args:
+        path: .safetensors (a saved pipeline too), .pt, .pth, .bin, .ckpt, TorchScript or .onnx; a preset or .toml.
+        tensor: name of the filters in the file, or "REAL,IMAG" for two tensors; None: the one that looks like it.
+        layout: "stacked", "interleaved", "separate" or "real"; None: by evidence.
+        sample_rate: Hz; None: the pipeline's, else 16000.
+        hop_length: samples; None: the pipeline's, or the stride of the ONNX convolution, else unknown.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: an unreadable file; no filters, several candidates, an unknown name; NaN, zeros or a wrong shape.
+        ImportError: an ONNX file without the package onnx.
+
+    >>> bank = read_bank("logmel")
+    >>> bank.name, bank.layout, bank.real.shape, bank.hop_length
+    ('stft.kernel', 'stacked', torch.Size([201, 400]), 160)
+    """
+    if layout is not None and layout not in get_args(Layout):
+        raise ValueError(f"layout (={layout!r}) must be one of {', '.join(get_args(Layout))}.")
+    pipe = _pipeline(path)
+    if pipe is not None:
+        sample_rate = pipe.sample_rate if sample_rate is None else sample_rate
+        file = _pipeline_file(pipe, os.fspath(path))
+        if tensor is None and not file.strides:
+            return pipe
+        if tensor is None:
+            tensor = _only_bank(file)
+    else:
+        file = read_weight_file(path)
+    names = (tensor or choose_tensor(file.tensors, file.where)).split(",")
+    if hop_length is None:
+        hop_length = file.strides.get(names[0])
+    return _bank(file, names, layout, SAMPLE_RATE if sample_rate is None else sample_rate, hop_length)
+
+
+def bank_of(pipe: Pipeline, tensor: str | None = None, *, layout: Layout | None = None) -> FilterBank | Pipeline:
+    """As `read_bank`, of a pipeline in memory."""
+    file = _pipeline_file(pipe, "the pipeline")
+    if tensor is None and not file.strides:
+        return pipe
+    names = (tensor or _only_bank(file)).split(",")
+    return _bank(file, names, layout, pipe.sample_rate, file.strides.get(names[0]))
+
+
+def parse_reference(text: str, bank: FilterBank) -> tuple[FilterBank, str]:
+    """The bank to compare with, and what it is in words.
+
+    Args:
+        text: "stft:n_fft=400,hop_length=160,window=hann,win_length=400", each key as ConvSTFT's; n_fft is the bank's
+            taps and hop_length the bank's hop unless given. Or a file, a preset or .toml, read like weights.
+        bank: what will be compared with it.
+
+    Raises:
+        ValueError: an unknown key or a value that ConvSTFT refuses; a file that holds no single bank.
+
+    >>> bank = read_bank("logmel")
+    >>> parse_reference("stft:window=hamming", bank)[1]
+    'STFT: n_fft 400, hop_length 160, window hamming'
+    """
+    if text.partition(":")[0] != "stft":
+        reference = read_bank(text, sample_rate=bank.sample_rate)
+        if isinstance(reference, Pipeline):
+            raise ValueError(f"{text} holds an encoder of several layers; a reference must be one bank of filters.")
+        return reference, f"{reference.name} of {text}"
+    settings: dict[str, Any] = {"n_fft": bank.real.shape[1]}
+    settings |= {} if bank.hop_length is None else {"hop_length": bank.hop_length}
+    settings |= _stft_settings(text)
+    n_fft = settings.pop("n_fft")
+    try:
+        stft = ConvSTFT(n_fft, **settings).double()
+    except ValueError as error:
+        raise ValueError(f"reference {text}: {error}") from None
+    real, imag = stft.kernel.chunk(2)
+    words = ", ".join(f"{key} {value}" for key, value in ({"n_fft": n_fft} | settings).items())
+    hop_length = settings.get("hop_length")
+    return FilterBank("stft", real, imag, "stacked", bank.sample_rate, hop_length), f"STFT: {words}"
+
+
+def _stft_settings(text: str) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    for part in filter(None, text.partition(":")[2].split(",")):
+        key, equals, value = (word.strip() for word in part.partition("="))
+        check_known([key], STFT_KEYS, "key", f"reference {text!r}")
+        if not (equals and value):
+            raise ValueError(f"reference {text!r}: expected {key}=VALUE, got {part!r}.")
+        if key != "window" and not value.isdecimal():
+            raise ValueError(f"reference {text!r}: {key} must be a number of samples, got {value!r}.")
+        settings[key] = value if key == "window" else int(value)
+    return settings
+
+
+def _pipeline(path: str | os.PathLike[str]) -> Pipeline | None:
+    """The pipeline that a preset's name, a .toml or a saved file stands for; None for other files."""
+    name = os.fspath(path)
+    if name in preset_names() or name.endswith(".toml"):
+        return open_pipeline(name)
+    if name.endswith(".safetensors") and os.path.isfile(name) and os.path.getsize(name):
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(name, framework="pt") as file:
+                return Pipeline.load(name) if "pipeline" in (file.metadata() or {}) else None
+        except SafetensorError:
+            return None  # read_weight_file says why
+    return None
+
+
+def _pipeline_file(pipe: Pipeline, where: str) -> WeightFile:
+    """Its tensors, and the kernel of every ConvSTFT with its hop."""
+    tensors: dict[str, Tensor] = dict(pipe.state_dict())
+    strides: dict[str, int] = {}
+    for name, layer in pipe.named_modules():
+        if isinstance(layer, ConvSTFT):
+            tensors[f"{name}.kernel"] = layer.kernel.detach()
+            strides[f"{name}.kernel"] = layer.hop_length
+    return WeightFile(where, tensors, strides)
+
+
+def _only_bank(file: WeightFile) -> str:
+    if len(file.strides) > 1:
+        banks = listing(file.strides, file.tensors)
+        raise ValueError(f"{file.where} holds {len(file.strides)} banks; choose by --tensor NAME: {banks}.")
+    return next(iter(file.strides))
+
+
+def _bank(
+    file: WeightFile, names: list[str], layout: Layout | None, sample_rate: int, hop_length: int | None
+) -> FilterBank:
+    parts = [_rows(file.tensors, name.strip(), file.where) for name in names]
+    name = ",".join(names)
+    if len(parts) == 2 and layout in (None, "separate"):
+        if parts[0].shape != parts[1].shape:
+            shapes = " and ".join(str(tuple(part.shape)) for part in parts)
+            raise ValueError(f"the two tensors {name} must have one shape, got {shapes}.")
+        return FilterBank(name, parts[0], parts[1], "separate", sample_rate, hop_length)
+    if len(parts) != 1 or layout == "separate":
+        raise ValueError(
+            f"layout {layout or 'separate'} does not fit {len(parts)} tensors ({name}); separate takes two."
+        )
+    rows = parts[0]
+    layout = layout or detect_layout(rows)
+    if layout == "real":
+        return FilterBank(name, rows, None, layout, sample_rate, hop_length)
+    if len(rows) % 2:
+        raise ValueError(
+            f"{name} has {len(rows)} filters, an odd number, which cannot lie in pairs; try --layout real."
+        )
+    return FilterBank(name, *split(rows, layout), layout, sample_rate, hop_length)
+
+
+def _rows(tensors: Mapping[str, Tensor], name: str, where: str) -> Tensor:
+    """(rows, taps) float64 of the tensor, finite and not all zero."""
+    tensor = named_tensor(tensors, name, where)
+    shape = filter_shape(tensor.shape)
+    if shape is None:
+        raise ValueError(
+            f"{name} of {where} has the shape {tuple(tensor.shape)}; expected (filters, 1, taps) or (filters, taps)."
+        )
+    rows = tensor.detach().to("cpu", torch.float64).reshape(shape).contiguous()
+    bad = (~rows.isfinite()).any(1).nonzero().flatten().tolist()
+    if bad:
+        raise ValueError(
+            f"{name} of {where} holds NaN or infinite weights, in {len(bad)} of {len(rows)} filters, first in {bad[0]}."
+        )
+    if not rows.any():
+        raise ValueError(f"{name} of {where} holds only zeros.")
+    return rows
+
+
+def is_encoder_checkpoint(path: str | os.PathLike[str]) -> bool:
+    """Whether a file or folder holds a wav2vec 2.0 encoder, which is no single bank; an adapter builds its pipeline."""
+    if Path(path).is_dir():
+        return (Path(path) / "config.json").is_file()
+    if not Path(path).is_file() or Path(path).suffix not in CHECKPOINTS or _pipeline(path) is not None:
+        return False
+    return any("conv_layers.1." in name for name in read_weight_file(path).tensors)
