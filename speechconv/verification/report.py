@@ -215,10 +215,8 @@ def _drift(v: Verification) -> str:
         return ""
     peaks = [f.peak_hz for f in v.filters]
     worst = _largest(v.drift.change)
-    intro = (
-        f"Against {v.drift.reference}. {percent(v.drift.total)} in total; most in filter {worst}, "
-        f"{percent(v.drift.change[worst])}."
-    )
+    most = f"most in filter {worst}, {percent(v.drift.change[worst])}" if v.drift.total else "no filter has changed"
+    intro = f"Against {v.drift.reference}: {percent(v.drift.total)} in total; {most}."
     shown = [
         (
             figures.drift(v.drift, peaks, v.sample_rate),
@@ -347,11 +345,11 @@ def _method(v: Verification, bank: FilterBank | None, reference: FilterBank | No
 
 
 def _selection(v: Verification) -> list[tuple[int, str]]:
-    """A low, a middle and a high filter, and the one that drifted most or answers most broadly."""
+    """A low, a middle and a high filter, and the one that drifted most or, without drift, is broadest."""
     order = sorted(range(len(v.filters)), key=lambda index: v.filters[index].peak_hz)
     last = len(order) - 1
     chosen = [(order[last // 10], "low"), (order[last // 2], "middle"), (order[last - last // 10], "high")]
-    if v.drift:
+    if v.drift and v.drift.total:
         chosen.append((_largest(v.drift.change), "drifted most"))
     else:
         chosen.append((_largest([f.erb_hz for f in v.filters]), "broadest"))
