@@ -13,8 +13,8 @@ The map, in the order of the signal:
     moments     mean and covariance of a waveform's windows; utterance: frozen, or by passes over a file
     frontend    samples -> frames: ConvSTFT, KaldiSTFT, FeatureEncoder, WaveNetEncoder; before them
                 Normalize, MuLaw, Preemphasis, MinimumLength
-    layers      frames -> frames: Mel, Log, PCEN, DCT, Lifter, Deltas, CMVN, SlidingCMVN, DynamicRange, Affine, StackFrames,
-                ConvSubsampling, WaveNetStack, ConvPositionalEmbedding, ConformerConvModule
+    layers      frames -> frames: Mel, Log, PCEN, DCT, Lifter, Deltas, CMVN, SlidingCMVN, DynamicRange, Affine,
+                StackFrames, ConvSubsampling, WaveNetStack, ConvPositionalEmbedding, ConformerConvModule
     pipeline    Pipeline: stages in order, presets, save and load
     fuse        fused: an equal layer for inference, weights folded together
     adapters    other toolkits' weights into these layers

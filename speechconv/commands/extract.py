@@ -21,7 +21,9 @@ def add(commands: Any) -> None:
         "Write one OUT/ID.npy of (frames, channels) float32 for each sound, mirroring the input tree, with:\n\n"
         "  OUT/manifest.jsonl  a line for each feature file: id, audio, num_samples, frames, sha256, ...\n"
         "  OUT/errors.jsonl    a line for each input that failed, and why; it never stops the others\n"
-        "  OUT/run.json        the pipeline, versions, options and totals of the run"
+        "  OUT/run.json        the pipeline, versions, options and totals of the run\n\n"
+        "Files are read block by block, whatever their length. A pipeline that cannot stream (whisper, librosa-mfcc)\n"
+        "takes each file whole, and memory grows with its length."
     )
     command.add_argument(
         "inputs", nargs="+", metavar="INPUT", help="file, folder (searched for wav, flac, ogg, mp3) or quoted glob"

@@ -50,6 +50,9 @@ def extract(
 ) -> Summary:
     """Features of sound files, one .npy of (frames, channels) float32 for each, with a manifest and an error report.
 
+    Files are read block by block, so that one of any length fits; only a pipeline that cannot stream (Whisper's, MFCC
+    with top_db) takes each file whole, and memory grows with the file's length.
+
     Args:
         inputs: files, folders (searched for wav, flac, ogg and mp3, sorted) and globs ("**" too).
         out: output folder. `out/ID.npy` mirrors the input tree; manifest.jsonl, errors.jsonl (`ManifestLine`,
@@ -68,7 +71,6 @@ def extract(
 
     Raises:
         ValueError, TypeError, FileNotFoundError: an argument that cannot be used; nothing was written.
-        NotStreamable: the pipeline needs a whole utterance at once.
         Interrupted: Ctrl-C; a KeyboardInterrupt with the summary.
 
     Example:

@@ -1,14 +1,17 @@
-"""A waveform through a live session: rows of features as soon as its samples allow them."""
+"""A waveform to rows of features: through a live session as soon as its samples allow them, or all of it at once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from speechconv.audio.waveform import Waveform
+from speechconv.layer import placement
+from speechconv.pipeline import Pipeline
 from speechconv.session import Session
 
 
@@ -24,14 +27,32 @@ def feature_rows(session: Session, waveform: Waveform) -> Iterator[NDArray[np.fl
         FeatureError: NaN or infinite features.
     """
     for block in waveform.blocks():
-        yield _finite(session.push(block), session)
-    yield _finite(session.close(), session)
+        yield _finite_after(session, session.push(block))
+    yield _finite_after(session, session.close())
 
 
-def _finite(features: Tensor, session: Session) -> NDArray[np.float32]:
-    rows = features.float().numpy()
+def _finite_after(session: Session, features: Tensor) -> NDArray[np.float32]:
+    return _finite(features, session.num_frames - len(features))
+
+
+@torch.no_grad()
+def whole_rows(pipe: Pipeline, waveform: Waveform) -> Iterator[NDArray[np.float32]]:
+    """All rows at once, for a pipeline that cannot stream: memory grows with the length of the sound.
+
+    Raises:
+        AudioError: a fault of the sound.
+        FeatureError: NaN or infinite features.
+    """
+    dtype, device = placement(pipe) or (torch.float32, torch.device("cpu"))
+    samples = torch.from_numpy(np.concatenate([np.zeros(0, np.float32), *waveform.blocks()]))
+    yield _finite(pipe(samples[None].to(device, dtype))[0], 0)
+
+
+def _finite(features: Tensor, first: int) -> NDArray[np.float32]:
+    """`features` as an array; the first of them is frame `first` of the sound."""
+    rows = features.float().cpu().numpy()
     bad = ~np.isfinite(rows).all(axis=1)
     if bad.any():
-        frame = session.num_frames - len(rows) + int(bad.argmax())
+        frame = first + int(bad.argmax())
         raise FeatureError(f"frame {frame} of the features holds NaN or an infinite value, though the sound does not.")
     return rows

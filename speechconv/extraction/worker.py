@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from speechconv.audio.error import AudioError
@@ -20,8 +21,10 @@ from speechconv.extraction.feature_file import FeatureFile
 from speechconv.extraction.inputs import Input
 from speechconv.extraction.manifest import ErrorLine, Line, ManifestLine
 from speechconv.extraction.pipelines import build_pipeline
-from speechconv.extraction.rows import FeatureError, feature_rows
+from speechconv.extraction.rows import FeatureError, feature_rows, whole_rows
+from speechconv.layer import placement
 from speechconv.pipeline import Pipeline
+from speechconv.plan import NotStreamable
 from speechconv.utterance import freeze_on, frozen_twin, layers_of_policy
 
 
@@ -60,7 +63,8 @@ class Extractor:
     """Makes feature files of inputs, one after the other, each from its own frame 0.
 
     Statistics over the utterance come from reading a file once more for each layer that takes them, so that a file of
-    any length fits: the numbers are those of the whole utterance at once.
+    any length fits: the numbers are those of the whole utterance at once. A pipeline that cannot stream even so (a
+    maximum over the utterance, a least length) takes each file whole, and memory grows with the file's length.
 
     Args:
         recipe: what to make.
@@ -70,7 +74,6 @@ class Extractor:
 
     Raises:
         ValueError, FileNotFoundError: see `build_pipeline`.
-        NotStreamable: the pipeline cannot work through a file block by block.
         TypeError: its features are complex.
     """
 
@@ -80,8 +83,11 @@ class Extractor:
         self._live = frozen_twin(self.pipeline)
         self._awaiting = layers_of_policy(self._live, "utterance")
         freeze_on(self._live, self._awaiting, [])  # on nothing yet, to see now whether the rest can stream
-        self._session = self._live.stream()
-        if self._session.push(np.zeros(0, np.float32)).is_complex():
+        try:
+            self._session = self._live.stream()
+        except NotStreamable:
+            self._session = None
+        if _is_complex(self.pipeline):
             raise TypeError(
                 "the features are complex numbers; end the pipeline by 'power', 'magnitude' or 'real_imag'."
             )
@@ -108,12 +114,13 @@ class Extractor:
     def _extract(self, item: Input) -> ManifestLine:
         pipe, recipe = self.pipeline, self.recipe
         earlier: list[int] = []  # lengths of the passes for statistics
-        freeze_on(self._live, self._awaiting, [partial(self._read, item, earlier)])
-        self._session.reset()
+        if self._session is not None:
+            freeze_on(self._live, self._awaiting, [partial(self._read, item, earlier)])
+            self._session.reset()
         with AudioFile(item.audio) as sound:
             waveform = self._waveform(sound)
             with FeatureFile(feature_path(recipe.out, item), pipe.output_dim) as features:
-                for rows in feature_rows(self._session, waveform):
+                for rows in self._rows(waveform):
                     features.append(rows)
                 if set(earlier) - {waveform.num_samples}:
                     raise FeatureError("the file changed while it was read; extract it again.")
@@ -134,6 +141,9 @@ class Extractor:
             sha256=sha256,
         )
 
+    def _rows(self, waveform: Waveform) -> Iterator[NDArray[np.float32]]:
+        return whole_rows(self.pipeline, waveform) if self._session is None else feature_rows(self._session, waveform)
+
     def _waveform(self, sound: AudioFile) -> Waveform:
         recipe = self.recipe
         return Waveform(sound, sample_rate=self.pipeline.sample_rate, channel=recipe.channel, resample=recipe.resample)
@@ -143,6 +153,12 @@ class Extractor:
             waveform = self._waveform(sound)
             yield from waveform.blocks()
         lengths.append(waveform.num_samples)
+
+
+def _is_complex(pipe: Pipeline) -> bool:
+    dtype, device = placement(pipe) or (torch.float32, torch.device("cpu"))
+    with torch.no_grad():
+        return pipe(torch.zeros(1, 0, dtype=dtype, device=device)).is_complex()
 
 
 def feature_path(out: Path, item: Input) -> Path:

@@ -155,3 +155,38 @@ def test_half_an_hour_takes_little_memory_and_gives_the_features_of_one_forward(
     assert own.shape == (89999, 768)
     assert difference <= 1e-5
     assert 0 < above <= 500
+
+
+# Pipelines that cannot stream
+
+
+@pytest.mark.parametrize("preset", ["librosa-mfcc", "whisper", "seamless-fbank", "nemo-mel"])
+def test_presets_of_whole_utterances_are_extracted_as_one_forward_gives_them(
+    preset: str, audio_samples: Path, tmp_path: Path
+) -> None:
+    """Whisper and MFCC take a file whole, Seamless and NeMo read it twice; 1e-5 of scale, times ten behind a floor that
+    follows the maximum or a division by a small deviation."""
+    sounds = sorted((audio_samples / "speech").glob("*_16k.wav"))
+    overrides = {"sample_rate": 16000}
+    features = extracted(preset, sounds, tmp_path / "out", overrides)
+    assert len(features) == len(sounds) >= 3
+    for sound in sounds:
+        expected = one_forward(preset, sound, overrides)
+        assert features[str(sound)].shape == expected.shape
+        assert np.abs(features[str(sound)] - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_a_whole_file_without_finite_features_is_an_error_line(audio_samples: Path, tmp_path: Path) -> None:
+    stages = [sc.MinimumLength(30_000), sc.ConvSTFT(output="power"), sc.Affine(scale=1e38), sc.Affine(scale=1e38)]
+    sc.extract(
+        audio_samples / "speech" / "en_us_digits_16k.wav",
+        tmp_path / "out",
+        pipeline=sc.Pipeline(stages, sample_rate=16000),
+    )
+    (line,) = errors(tmp_path / "out")
+    assert line["message"] == "frame 0 of the features holds NaN or an infinite value, though the sound does not."
+
+
+def test_stream_refuses_what_extract_takes_whole(audio_samples: Path) -> None:
+    with pytest.raises(sc.NotStreamable, match="minimum_length cannot stream"):
+        sc.Pipeline.from_preset("whisper").stream()
