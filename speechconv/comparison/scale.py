@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64] | NDArray[np.complex128]
-Base = Literal["e", "10", "db"]
+Array = NDArray[Any]
+"""float64 or complex128."""
 
 QUIET = np.finfo(np.float64).tiny
 """Stands for digital silence where a logarithm is taken."""
@@ -38,7 +38,7 @@ class Scale:
     """
 
     decibels: int
-    base: Base | None = None
+    base: str | None = None
 
     @property
     def name(self) -> str:
@@ -46,7 +46,7 @@ class Scale:
         kind = {20: "amplitude", 10: "power", 0: "other"}[self.decibels]
         return kind if self.base is None else f"log {kind}"
 
-    def logarithm(self, base: Base) -> Scale:
+    def logarithm(self, base: str) -> Scale:
         """The scale behind a logarithm; of a logarithm, or of no known quantity, it is none."""
         return replace(self, base=base) if self.decibels and self.base is None else OTHER
 
