@@ -89,7 +89,7 @@ def check_equals(pipe: Pipeline) -> None:
 def _stages(layer: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
     """Stages in order, with those inside a Sequential by their path."""
     for name, part in named_parts(layer):
-        if isinstance(part, Sequential):
+        if type(part) is Sequential:
             yield from _stages(part, f"{path}{name}.")
         else:
             yield f"{path}{name}", part
@@ -204,7 +204,7 @@ def _minimum_length(least: MinimumLength, x: Features) -> Features:
 
 
 def _affine(affine: Affine, x: Features) -> Features:
-    return replace(x, values=affine.scale * x.values + affine.offset, scale=OTHER)
+    return replace(x, values=affine.scale * x.values + affine.offset, scale=x.scale.affine(affine.scale, affine.offset))
 
 
 def _dct(dct: DCT, x: Features) -> Features:
