@@ -62,6 +62,7 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     import torch
 
+    from speechconv.audio.error import AudioError
     from speechconv.comparison.engine import comparable
 
     plots = _plot_files(args.files, args.plot)
@@ -77,9 +78,9 @@ def run(args: argparse.Namespace) -> int:
     for name, plot in zip(args.files, plots, strict=True):
         try:
             result = _compare(name, pipe, args)
-        except ValueError as error:
+        except ValueError as error:  # an AudioError goes on where the file's name ends
             failed = True
-            say(f"speechconv compare: {name} {error}")
+            say(f"speechconv compare: {name}{'' if isinstance(error, AudioError) else ':'} {error}")
             continue
         found.append((name, result))
         if args.json:

@@ -149,7 +149,7 @@ def _samples(wav: Any) -> NDArray[Any]:
     return x
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Held:
     """Samples in memory as a source of sound."""
 

@@ -2,7 +2,7 @@
 
 amplitude   |X|, complex X, mel of |X|       level 20 log10 |x| dB
 power       |X|^2, mel of it                 level 10 log10 x dB
-logarithm   of either, to any base           level from the feature itself; compared as what it is the logarithm of
+logarithm   of either, to any base           scaled and shifted or not; compared as what it is the logarithm of
 other       cepstra, PCEN, deltas            no level; compared as it is
 """
 
@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64] | NDArray[np.complex128]
-Base = Literal["e", "10", "db"]
+Array = NDArray[Any]
+"""float64 or complex128."""
 
 QUIET = np.finfo(np.float64).tiny
 """Stands for digital silence where a logarithm is taken."""
 
-_LOG10_OF = {"e": math.log10(math.e), "10": 1.0, "db": 0.1}
-"""log10 x = factor * feature."""
+_LOG10_OF_UNIT = {"e": math.log10(math.e), "10": 1.0, "db": 0.1}
 
 
 @dataclass(frozen=True)
@@ -31,30 +30,36 @@ class Scale:
 
     Args:
         decibels: of a factor of 10 in what lies below any logarithm: 20 for amplitude, 10 for power, 0 for neither.
-        base: of the logarithm that was taken; None: none.
+        slope: log10 of that quantity is slope * (feature - zero); None: no logarithm was taken.
+        zero: the feature where that quantity is 1.
 
     >>> Scale(10).logarithm("e").level(np.log([1.0, 0.01])).round(9).tolist()
     [0.0, -20.0]
     """
 
     decibels: int
-    base: Base | None = None
+    slope: float | None = None
+    zero: float = 0.0
 
     @property
     def name(self) -> str:
         """Such as "power" or "log amplitude"."""
         kind = {20: "amplitude", 10: "power", 0: "other"}[self.decibels]
-        return kind if self.base is None else f"log {kind}"
+        return kind if self.slope is None else f"log {kind}"
 
-    def logarithm(self, base: Base) -> Scale:
+    def logarithm(self, base: str) -> Scale:
         """The scale behind a logarithm; of a logarithm, or of no known quantity, it is none."""
-        return replace(self, base=base) if self.decibels and self.base is None else OTHER
+        return replace(self, slope=_LOG10_OF_UNIT[base]) if self.decibels and self.slope is None else OTHER
+
+    def affine(self, scale: float, offset: float) -> Scale:
+        """The scale of scale * feature + offset, where a logarithm was taken; elsewhere none."""
+        if self.slope is None or scale <= 0:
+            return OTHER
+        return replace(self, slope=self.slope / scale, zero=scale * self.zero + offset)
 
     def linear(self, x: Array) -> Array:
         """`x` without its logarithm: amplitude, power, or what it is."""
-        if self.base is None:
-            return x
-        return 10.0 ** (_LOG10_OF[self.base] * np.real(x))
+        return x if self.slope is None else 10.0 ** (self.slope * (np.real(x) - self.zero))
 
     def level(self, x: Array) -> NDArray[np.float64]:
         """In dB.
@@ -64,8 +69,8 @@ class Scale:
         """
         if not self.decibels:
             raise ValueError("features other than spectra have no level in dB.")
-        if self.base is not None:
-            return self.decibels * _LOG10_OF[self.base] * np.real(x)
+        if self.slope is not None:
+            return self.decibels * self.slope * (np.real(x) - self.zero)
         return self.decibels * np.log10(np.maximum(np.abs(x), QUIET))
 
 
