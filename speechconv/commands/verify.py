@@ -74,27 +74,24 @@ def add(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from speechconv.verification.filter_bank import FilterBank
-    from speechconv.verification.sources import parse_reference
-    from speechconv.verification.verifier import verify
+    from speechconv.verification.verifier import examine
 
-    weights = _weights(args)
-    bank = weights if isinstance(weights, FilterBank) else None
-    reference = None if args.reference is None or bank is None else parse_reference(args.reference, bank)[0]
-    verification = verify(
+    weights, tensor = _weights(args)
+    examined = examine(
         weights,
+        tensor=tensor,
         sample_rate=args.sample_rate,
         hop_length=args.hop,
         reference=args.reference,
         audio=args.audio,
         thresholds=dict(args.max),
     )
-    verification = replace(verification, source=args.weights)
+    verification = replace(examined.verification, source=args.weights)
     text = json.dumps(verification.to_json(), indent=2) + "\n"
     if args.report:
         from speechconv.verification.report import write_report
 
-        write_report(verification, bank, reference, args.report)
+        write_report(verification, examined.bank, examined.reference, args.report)
     if args.json not in (None, "-"):
         Path(args.json).write_text(text, "utf-8")
     print_result(text if args.json == "-" else "\n".join(summary(verification)) + "\n")
@@ -104,14 +101,18 @@ def run(args: argparse.Namespace) -> int:
     return OK if verification.passed else BEYOND
 
 
-def _weights(args: argparse.Namespace) -> FilterBank | Pipeline:
-    from speechconv.verification.sources import is_encoder_checkpoint, read_bank
+def _weights(args: argparse.Namespace) -> tuple[FilterBank | Pipeline, str | None]:
+    """What to look at, and the tensor that is still to be chosen from it."""
+    from speechconv.verification.sources import is_encoder_checkpoint, pipeline_in, read_bank
 
     if args.tensor is None and is_encoder_checkpoint(args.weights):
         from speechconv.adapters import huggingface
 
-        return huggingface.load(args.weights)
-    return read_bank(args.weights, args.tensor, layout=args.layout, sample_rate=args.sample_rate, hop_length=args.hop)
+        return huggingface.load(args.weights), None
+    pipe = pipeline_in(args.weights)
+    if pipe is not None and args.layout is None:  # it also knows what its filters started from
+        return pipe, args.tensor
+    return read_bank(args.weights, args.tensor, layout=args.layout), None
 
 
 def summary(verification: Verification) -> Iterator[str]:

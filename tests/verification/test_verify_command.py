@@ -61,6 +61,7 @@ def test_code_in_a_pickle_gives_one_line_and_exit_status_2_and_is_not_run(tmp_pa
     (tmp_path / "evil.pt").write_bytes(pickle.dumps(Payload(tmp_path / "ran")))
     run = command(tmp_path / "evil.pt")
     assert (run.returncode, run.stdout) == (2, "")
+    assert "without running code" in run.stderr
     assert len(run.stderr.splitlines()) == 1
     assert not (tmp_path / "ran").exists()
 
