@@ -74,9 +74,14 @@ def read_bank(
 
 
 def pipeline_in(path: str | os.PathLike[str]) -> Pipeline | None:
-    """The pipeline that a preset's name, a .toml or a saved file stands for; None for other files."""
+    """The pipeline that a preset's name, a .toml or a saved file stands for; None for other files and folders.
+
+    Raises:
+        ValueError: a name without suffix that is neither file nor preset; a .toml or saved file with a fault in it.
+        FileNotFoundError: no such .toml.
+    """
     name = os.fspath(path)
-    if name in preset_names() or name.endswith(".toml"):
+    if name in preset_names() or name.endswith(".toml") or not (Path(name).suffix or Path(name).exists()):
         return open_pipeline(name)
     if name.endswith(".safetensors") and os.path.isfile(name) and os.path.getsize(name):
         from safetensors import SafetensorError, safe_open
@@ -214,9 +219,10 @@ def _rows(tensors: Mapping[str, Tensor], name: str, where: str) -> Tensor:
 
 
 def is_encoder_checkpoint(path: str | os.PathLike[str]) -> bool:
-    """Whether a file or folder holds a wav2vec 2.0 encoder, which is no single bank; an adapter builds its pipeline."""
+    """Whether a file or folder of another toolkit's holds a wav2vec 2.0 encoder, which is no single bank; an adapter
+    builds its pipeline."""
     if Path(path).is_dir():
         return (Path(path) / "config.json").is_file()
-    if not Path(path).is_file() or Path(path).suffix not in CHECKPOINTS or pipeline_in(path) is not None:
+    if not Path(path).is_file() or Path(path).suffix not in CHECKPOINTS:
         return False
     return any("conv_layers.1." in name for name in read_weight_file(path).tensors)
