@@ -74,27 +74,25 @@ def add(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from speechconv.verification.filter_bank import FilterBank
-    from speechconv.verification.sources import parse_reference
-    from speechconv.verification.verifier import verify
+    from speechconv.verification.verifier import examine
 
-    weights = _weights(args)
-    bank = weights if isinstance(weights, FilterBank) else None
-    reference = None if args.reference is None or bank is None else parse_reference(args.reference, bank)[0]
-    verification = verify(
+    _check_outputs(args)
+    weights, tensor = _weights(args)
+    examined = examine(
         weights,
+        tensor=tensor,
         sample_rate=args.sample_rate,
         hop_length=args.hop,
         reference=args.reference,
         audio=args.audio,
         thresholds=dict(args.max),
     )
-    verification = replace(verification, source=args.weights)
+    verification = replace(examined.verification, source=args.weights)
     text = json.dumps(verification.to_json(), indent=2) + "\n"
     if args.report:
         from speechconv.verification.report import write_report
 
-        write_report(verification, bank, reference, args.report)
+        write_report(verification, examined.bank, examined.reference, args.report)
     if args.json not in (None, "-"):
         Path(args.json).write_text(text, "utf-8")
     print_result(text if args.json == "-" else "\n".join(summary(verification)) + "\n")
@@ -104,14 +102,25 @@ def run(args: argparse.Namespace) -> int:
     return OK if verification.passed else BEYOND
 
 
-def _weights(args: argparse.Namespace) -> FilterBank | Pipeline:
-    from speechconv.verification.sources import is_encoder_checkpoint, read_bank
+def _check_outputs(args: argparse.Namespace) -> None:
+    """Before the work, not after it."""
+    for path in (Path(name) for name in (args.report, args.json) if name not in (None, "-")):
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"no folder {path.parent} to write {path.name} in; make it first.")
 
-    if args.tensor is None and is_encoder_checkpoint(args.weights):
+
+def _weights(args: argparse.Namespace) -> tuple[FilterBank | Pipeline, str | None]:
+    """What to look at, and the tensor that is still to be chosen from it."""
+    from speechconv.verification.sources import is_encoder_checkpoint, pipeline_in, read_bank
+
+    pipe = pipeline_in(args.weights)
+    if pipe is not None and args.layout is None:  # it also knows what its filters started from
+        return pipe, args.tensor
+    if pipe is None and args.tensor is None and is_encoder_checkpoint(args.weights):
         from speechconv.adapters import huggingface
 
-        return huggingface.load(args.weights)
-    return read_bank(args.weights, args.tensor, layout=args.layout, sample_rate=args.sample_rate, hop_length=args.hop)
+        return huggingface.load(args.weights), None
+    return read_bank(args.weights, args.tensor, layout=args.layout), None
 
 
 def summary(verification: Verification) -> Iterator[str]:
@@ -120,12 +129,12 @@ def summary(verification: Verification) -> Iterator[str]:
     yield v.verdict
     yield ""
     rate = f"{v.sample_rate} Hz" + (" (assumed; --sample-rate tells)" if v.sample_rate_assumed else "")
-    yield from (f"{name:<24} {value}" for name, value in (("source", v.source), *_named(v), ("sample rate", rate)))
+    yield from (f"{name:<26} {value}" for name, value in (("source", v.source), *_named(v), ("sample rate", rate)))
     for name, value, meaning in _headlines(v):
-        yield f"{name:<24} {_number(value):<12} {meaning}".rstrip()
+        yield f"{name:<26} {_number(value):<12} {meaning}".rstrip()
     for check in v.checks:
         word = "within" if check.passed else "BEYOND"
-        yield f"{check.name:<24} {_number(check.value):<12} {word} {_number(check.limit)}"
+        yield f"{check.name:<26} {_number(check.value):<12} {word} {_number(check.limit)}"
 
 
 def _named(v: Verification) -> Iterator[tuple[str, str]]:
@@ -163,7 +172,7 @@ def _headlines(v: Verification) -> Iterator[tuple[str, float | None, str]]:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+    return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.4g}"
 
 
 def _limit(text: str) -> tuple[str, float]:

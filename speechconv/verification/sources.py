@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -56,29 +57,52 @@ def read_bank(
     """
     if layout is not None and layout not in get_args(Layout):
         raise ValueError(f"layout (={layout!r}) must be one of {', '.join(get_args(Layout))}.")
-    pipe = _pipeline(path)
+    pipe = pipeline_in(path)
     if pipe is not None:
-        sample_rate = pipe.sample_rate if sample_rate is None else sample_rate
-        file = _pipeline_file(pipe, os.fspath(path))
-        if tensor is None and not file.strides:
-            return pipe
-        if tensor is None:
-            tensor = _only_bank(file)
+        bank = bank_of(pipe, tensor, layout=layout, where=os.fspath(path))
     else:
         file = read_weight_file(path)
-    names = (tensor or choose_tensor(file.tensors, file.where)).split(",")
-    if hop_length is None:
-        hop_length = file.strides.get(names[0])
-    return _bank(file, names, layout, SAMPLE_RATE if sample_rate is None else sample_rate, hop_length)
+        bank = _bank(file, tensor or choose_tensor(file.tensors, file.where), layout)
+    if isinstance(bank, Pipeline):
+        return bank
+    return replace(
+        bank,
+        sample_rate=bank.sample_rate if sample_rate is None else sample_rate,
+        sample_rate_assumed=bank.sample_rate_assumed and sample_rate is None,
+        hop_length=bank.hop_length if hop_length is None else hop_length,
+    )
 
 
-def bank_of(pipe: Pipeline, tensor: str | None = None, *, layout: Layout | None = None) -> FilterBank | Pipeline:
-    """As `read_bank`, of a pipeline in memory."""
-    file = _pipeline_file(pipe, "the pipeline")
+def pipeline_in(path: str | os.PathLike[str]) -> Pipeline | None:
+    """The pipeline that a preset's name, a .toml or a saved file stands for; None for other files and folders.
+
+    Raises:
+        ValueError: a name without suffix that is neither file nor preset; a .toml or saved file with a fault in it.
+        FileNotFoundError: no such .toml.
+    """
+    name = os.fspath(path)
+    if name in preset_names() or name.endswith(".toml") or not (Path(name).suffix or Path(name).exists()):
+        return open_pipeline(name)
+    if name.endswith(".safetensors") and os.path.isfile(name) and os.path.getsize(name):
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(name, framework="pt") as file:
+                return Pipeline.load(name) if "pipeline" in (file.metadata() or {}) else None
+        except SafetensorError:
+            return None  # read_weight_file says why
+    return None
+
+
+def bank_of(
+    pipe: Pipeline, tensor: str | None = None, *, layout: Layout | None = None, where: str = "the pipeline"
+) -> FilterBank | Pipeline:
+    """As `read_bank`, of a pipeline in memory; `where` names it in messages."""
+    file = _pipeline_file(pipe, where)
     if tensor is None and not file.strides:
         return pipe
-    names = (tensor or _only_bank(file)).split(",")
-    return _bank(file, names, layout, pipe.sample_rate, file.strides.get(names[0]))
+    bank = _bank(file, tensor or _only_bank(file), layout)
+    return replace(bank, sample_rate=pipe.sample_rate, sample_rate_assumed=False)
 
 
 def parse_reference(text: str, bank: FilterBank) -> tuple[FilterBank, str]:
@@ -128,22 +152,6 @@ def _stft_settings(text: str) -> dict[str, Any]:
     return settings
 
 
-def _pipeline(path: str | os.PathLike[str]) -> Pipeline | None:
-    """The pipeline that a preset's name, a .toml or a saved file stands for; None for other files."""
-    name = os.fspath(path)
-    if name in preset_names() or name.endswith(".toml"):
-        return open_pipeline(name)
-    if name.endswith(".safetensors") and os.path.isfile(name) and os.path.getsize(name):
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(name, framework="pt") as file:
-                return Pipeline.load(name) if "pipeline" in (file.metadata() or {}) else None
-        except SafetensorError:
-            return None  # read_weight_file says why
-    return None
-
-
 def _pipeline_file(pipe: Pipeline, where: str) -> WeightFile:
     """Its tensors, and the kernel of every ConvSTFT with its hop."""
     tensors: dict[str, Tensor] = dict(pipe.state_dict())
@@ -162,16 +170,20 @@ def _only_bank(file: WeightFile) -> str:
     return next(iter(file.strides))
 
 
-def _bank(
-    file: WeightFile, names: list[str], layout: Layout | None, sample_rate: int, hop_length: int | None
-) -> FilterBank:
-    parts = [_rows(file.tensors, name.strip(), file.where) for name in names]
-    name = ",".join(names)
+def _bank(file: WeightFile, name: str, layout: Layout | None) -> FilterBank:
+    """The bank in the tensor of that name, or in the two that it names, at a sample rate that is assumed."""
+    names = [part.strip() for part in name.split(",")]
+    parts = [_rows(file.tensors, part, file.where) for part in names]
+    real, imag, layout = _halves(parts, name, layout)
+    return FilterBank(name, real, imag, layout, SAMPLE_RATE, file.strides.get(names[0]), sample_rate_assumed=True)
+
+
+def _halves(parts: list[Tensor], name: str, layout: Layout | None) -> tuple[Tensor, Tensor | None, Layout]:
     if len(parts) == 2 and layout in (None, "separate"):
         if parts[0].shape != parts[1].shape:
             shapes = " and ".join(str(tuple(part.shape)) for part in parts)
             raise ValueError(f"the two tensors {name} must have one shape, got {shapes}.")
-        return FilterBank(name, parts[0], parts[1], "separate", sample_rate, hop_length)
+        return parts[0], parts[1], "separate"
     if len(parts) != 1 or layout == "separate":
         raise ValueError(
             f"layout {layout or 'separate'} does not fit {len(parts)} tensors ({name}); separate takes two."
@@ -179,12 +191,12 @@ def _bank(
     rows = parts[0]
     layout = layout or detect_layout(rows)
     if layout == "real":
-        return FilterBank(name, rows, None, layout, sample_rate, hop_length)
+        return rows, None, layout
     if len(rows) % 2:
         raise ValueError(
             f"{name} has {len(rows)} filters, an odd number, which cannot lie in pairs; try --layout real."
         )
-    return FilterBank(name, *split(rows, layout), layout, sample_rate, hop_length)
+    return *split(rows, layout), layout
 
 
 def _rows(tensors: Mapping[str, Tensor], name: str, where: str) -> Tensor:
@@ -207,9 +219,10 @@ def _rows(tensors: Mapping[str, Tensor], name: str, where: str) -> Tensor:
 
 
 def is_encoder_checkpoint(path: str | os.PathLike[str]) -> bool:
-    """Whether a file or folder holds a wav2vec 2.0 encoder, which is no single bank; an adapter builds its pipeline."""
+    """Whether a file or folder of another toolkit's holds a wav2vec 2.0 encoder, which is no single bank; an adapter
+    builds its pipeline."""
     if Path(path).is_dir():
         return (Path(path) / "config.json").is_file()
-    if not Path(path).is_file() or Path(path).suffix not in CHECKPOINTS or _pipeline(path) is not None:
+    if not Path(path).is_file() or Path(path).suffix not in CHECKPOINTS:
         return False
     return any("conv_layers.1." in name for name in read_weight_file(path).tensors)

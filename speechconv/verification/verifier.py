@@ -319,11 +319,15 @@ def _initial(stft: ConvSTFT, bank: FilterBank) -> FilterBank:
 def _heard(audio: Audio, sample_rate: int) -> tuple[Tensor, str]:
     """(samples,) at the bank's rate, and a name."""
     if isinstance(audio, str | os.PathLike):
+        from speechconv.audio.error import AudioError
         from speechconv.audio.files import AudioFile
         from speechconv.audio.waveform import Waveform
 
-        with AudioFile(audio) as file:
-            blocks = list(Waveform(file, sample_rate=sample_rate).blocks())
+        try:
+            with AudioFile(audio) as file:
+                blocks = list(Waveform(file, sample_rate=sample_rate).blocks())
+        except AudioError as error:
+            raise ValueError(f"{audio} {error}") from None
         return torch.from_numpy(np.concatenate([np.zeros(0, np.float32), *blocks])), Path(audio).name
     wav = torch.as_tensor(audio).detach().cpu()
     if wav.ndim != 1 or not wav.is_floating_point() or not bool(wav.isfinite().all()):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -96,20 +97,23 @@ def _torch_file(path: Path) -> dict[str, Tensor]:
     if zipped and is_torchscript(path):
         return read_torchscript(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a pickle that it does not know, torch advises to run its code
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except Exception as error:  # a file that is none of torch's fails in any way
         raise ValueError(_why_unread(path, error)) from None
     return dict(flatten(content))
 
 
 def _why_unread(path: Path, error: Exception) -> str:
+    """torch's own words would advise to run the code in the file."""
+    advice = "save the state_dict() alone: torch.save(model.state_dict(), 'weights.pt')."
     found = re.search(r"GLOBAL (\w[\w.]*)", str(error))
-    if found is None:
-        return f"{path} is not a whole file of torch's: {type(error).__name__}: {_first_line(error)}"
-    return (
-        f"{path} holds more than tensors ({found[1]}), and reading that would run code from the file, which verify "
-        "never does; save the state_dict() alone: torch.save(model.state_dict(), 'weights.pt')."
-    )
+    if found:
+        return (
+            f"{path} holds more than tensors ({found[1]}): reading it would run code, which verify never does; {advice}"
+        )
+    return f"{path} is not a whole file of torch's that can be read without running code in it; {advice}"
 
 
 def flatten(content: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:

@@ -39,7 +39,7 @@ def test_the_verdict_comes_first_and_the_exit_status_is_0_without_thresholds(wei
     first, *rest = run.stdout.splitlines()
     assert "64" in first
     assert "hann" in first.lower()
-    assert {"stft.rho", "bank.kappa", "bank.coherence", "sample rate"} <= {line[:24].strip() for line in rest}
+    assert {"stft.rho", "bank.kappa", "bank.coherence", "sample rate"} <= {line[:26].strip() for line in rest}
 
 
 def test_beyond_a_threshold_the_exit_status_is_1_and_stderr_says_which(weights: Path) -> None:
@@ -61,6 +61,7 @@ def test_code_in_a_pickle_gives_one_line_and_exit_status_2_and_is_not_run(tmp_pa
     (tmp_path / "evil.pt").write_bytes(pickle.dumps(Payload(tmp_path / "ran")))
     run = command(tmp_path / "evil.pt")
     assert (run.returncode, run.stdout) == (2, "")
+    assert "without running code" in run.stderr
     assert len(run.stderr.splitlines()) == 1
     assert not (tmp_path / "ran").exists()
 
@@ -161,6 +162,23 @@ def test_options_that_do_not_fit_are_told_in_one_line(
     assert said.out == ""
     assert words in said.err
     assert len(said.err.splitlines()) == 1
+
+
+def test_a_mistyped_preset_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "logmle"]) == 2
+    assert "unknown preset 'logmle' in speechconv; did you mean 'logmel'?" in capsys.readouterr().err
+
+
+def test_a_learned_stft_drifts_from_what_it_started_from(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stft = sc.ConvSTFT(64, hop_length=20, learn="free", output="power")
+    start = stft.weight.detach().clone()
+    stft.weight.data += 0.1 * torch.randn(start.shape)
+    sc.Pipeline([stft], sample_rate=8000).save(weights)
+    assert main(["verify", str(weights), "--json", "-"]) == 0
+    answer = json.loads(capsys.readouterr().out)["drift"]
+    expected = float((stft.weight.detach() - start).norm() / start.norm())
+    assert answer["total"] == pytest.approx(expected, rel=1e-5)  # float32 weights
+    assert "started from" in answer["reference"]
 
 
 @pytest.mark.parametrize("limit", ["bank.kappa", "bank.kappa=low"])
