@@ -61,7 +61,8 @@ def _summary(v: Verification) -> str:
     outcome = ("pass", "Within every threshold") if v.passed else ("fail", "Beyond a threshold")
     kind, words = outcome if v.checks else ("note", "No thresholds were given")
     rate = f"{v.sample_rate} Hz" + (" (assumed: the file does not say)" if v.sample_rate_assumed else "")
-    stft = f"<p>Is it an STFT? {escape(v.stft.verdict.rstrip('.'))}.</p>" if v.stft else ""
+    more = v.stft is not None and v.stft.verdict not in v.verdict
+    stft = f"<p>Is it an STFT? {escape(v.stft.verdict)}.</p>" if v.stft and more else ""
     named = f", <code>{escape(v.tensor)}</code>" if v.tensor else ""
     return (
         f"<h1>Verification of <code>{escape(v.source)}</code>{named}</h1>"
@@ -126,7 +127,7 @@ def _headlines(v: Verification) -> str:
             (
                 "Frequency scale",
                 SCALE_NAMES.get(v.scales.best, v.scales.best),
-                f"Sorted peaks lie within {percent(v.scales.residual[v.scales.best])} of a straight line on it.",
+                f"Sorted peaks stray by {percent(v.scales.residual[v.scales.best])} of their range from a straight line.",
             )
         )
     if v.probe:
@@ -247,7 +248,7 @@ def _pairs(pairs: PairsAnswer | None) -> str:
         ("Time reversal", pairs.time_reversed, "Likeness of one half to the other played backwards."),
     )
     numbers = cards((name, number(value), words) for name, value, words in shown)
-    return section("The pairs", numbers, f"Are they analytic? {pairs.verdict}".rstrip(".") + ".")
+    return section("The pairs", numbers, f"Are they analytic? {pairs.verdict}.")
 
 
 def _whole_bank(v: Verification, bank: FilterBank | None) -> str:
