@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import tomllib
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ from tests.stacks import (
 
 EXACT, FLOAT = 1e-12, 1e-5  # DESIGN's, relative to the largest expected value
 CALIBRATED = ("wav2vec2-base", "wav2vec2-large")
-TRAINABLE = [name for name in preset_names() if list(sc.Pipeline.from_preset(name).parameters())]
+with warnings.catch_warnings():  # torchaudio's presets have bands without an FFT bin, as torchaudio has
+    warnings.filterwarnings("ignore", "[0-9]+ of 128 mel bands hold no FFT bin")
+    TRAINABLE = [name for name in preset_names() if list(sc.Pipeline.from_preset(name).parameters())]
 each_preset = pytest.mark.parametrize("name", TRAINABLE)
 
 WIDTHS = {80: 6, 512: 8, 592: 14, 144: 16, 256: 16, 768: 16, 1024: 32, 64: 4}

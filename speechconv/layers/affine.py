@@ -15,7 +15,7 @@ class Affine(Layer):
         offset: added behind it.
 
     Shape:
-        any -> the same
+        (batch, frames, channels) -> the same; in a composition also a waveform
 
     Example:
         >>> import torch

@@ -59,8 +59,8 @@ class Deltas(ExactConstants):
             raise ValueError(f"order (={order}) must be below width (={width}).")
         self.rule = rule
         kernels = _kaldi_kernels(order, width) if rule == "kaldi" else _polynomial_kernels(order, width)
-        self.half = kernels.shape[1] // 2
-        reach = 2 * self.half if rule == "librosa-interp" else self.half
+        self.side = kernels.shape[1] // 2
+        reach = 2 * self.side if rule == "librosa-interp" else self.side
         self.geometry = Geometry(2 * reach + 1, pad_left=reach, pad_right=reach)
         self.register_exact("kernels", kernels)
 
@@ -91,17 +91,17 @@ class Deltas(ExactConstants):
         first = start - reach  # number of x[:, 0]
         number = first[:, None] + torch.arange(x.shape[1], device=x.device)
         edged = _pick(x, torch.minimum(number, total[:, None] - 1).clip(min=0) - first[:, None])
-        windows = edged.unfold(1, 2 * self.half + 1, 1)
+        windows = edged.unfold(1, 2 * self.side + 1, 1)
         slopes = windows @ self.exact("kernels").T  # (batch, frames, channels, order)
         if self.rule == "librosa-interp":
-            slopes = _pick(slopes, self._interpolated(start, total, count) - (start - self.half)[:, None])
+            slopes = _pick(slopes, self._interpolated(start, total, count) - (start - self.side)[:, None])
         return torch.cat((x[:, reach : reach + count], *slopes.unbind(3)), 2)
 
     def _interpolated(self, start: Tensor, total: Tensor, count: int) -> Tensor:
         """Centre of the window that each frame takes its derivative from."""
         number = start[:, None] + torch.arange(count, device=start.device)
-        last = (total - 1 - self.half)[:, None]
-        inside = torch.minimum(number.clip(min=self.half), last)
+        last = (total - 1 - self.side)[:, None]
+        inside = torch.minimum(number.clip(min=self.side), last)
         return torch.where(total[:, None] >= self.width, inside, number)
 
     def extra_repr(self) -> str:

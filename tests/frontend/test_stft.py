@@ -391,6 +391,22 @@ def test_nan_behind_a_rows_length_reaches_neither_frames_nor_gradients(pad_mode:
         assert off(together, apart) <= EXACT
 
 
+def test_a_symmetric_window_gives_torchs_stft_with_a_symmetric_window() -> None:
+    """As NeMo has it: 400 samples in the middle of 512."""
+    x = noise(3000).double()
+    window = torch.hann_window(400, periodic=False, dtype=torch.float64)
+    expected = torch.stft(x, 512, 160, 400, window, pad_mode="constant", return_complex=True).T
+    stft = sc.ConvSTFT(512, hop_length=160, win_length=400, periodic=False).double()
+    assert off(torch.view_as_real(stft(x[None])[0]), torch.view_as_real(expected)) <= EXACT
+    assert (
+        off(
+            torch.view_as_real(sc.ConvSTFT(512, hop_length=160, win_length=400).double()(x[None])[0]),
+            torch.view_as_real(expected),
+        )
+        > 1e-3
+    )
+
+
 # Live
 
 
@@ -618,6 +634,8 @@ def test_an_input_of_another_shape_or_type_is_refused(x: Any, error: type[Except
 @pytest.mark.parametrize("length", [1, 2, 255, 400, 4096])
 def test_common_windows_are_scipys(window: str, length: int) -> None:
     assert np.abs(centred_window(window, length, length).numpy() - get_window(window, length)).max() <= 1e-15
+    symmetric = centred_window(window, length, length, periodic=False).numpy()
+    assert np.abs(symmetric - get_window(window, length, fftbins=False)).max() <= 1e-15
 
 
 def test_a_start_with_a_common_window_does_not_wait_for_scipy() -> None:

@@ -199,6 +199,15 @@ def test_log_equals_numpys_above_its_floor(base: Any, logarithm: Any) -> None:
     assert off(log(torch.as_tensor(x)[None, None].float())[0, 0], expected) <= FLOAT
 
 
+@pytest.mark.parametrize("base", ["e", "10", "db"])
+def test_an_additive_floor_is_added_to_every_value(base: Any) -> None:
+    """NeMo's ln(x + 2^-24)."""
+    x = np.array([0.0, 1e-9, 2.0**-24, 1.0, 3.0])
+    logarithm = {"e": np.log, "10": np.log10, "db": lambda x: 10 * np.log10(x)}[base]
+    y = sc.Log(floor=2.0**-24, base=base, additive=True)(torch.as_tensor(x)[None, None])[0, 0]
+    assert off(y, logarithm(x + 2.0**-24)) <= 1e-15
+
+
 def test_decibels_equal_librosas() -> None:
     power = spectrogram(1, 30, 80) ** 20  # from 1 down to below the floor
     expected = librosa.power_to_db(power.numpy(), ref=1.0, amin=1e-10, top_db=None)
