@@ -88,7 +88,7 @@ def test_the_console_script_is_the_module() -> None:
     assert run.stdout == f"speechconv {sc.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["extract", "stream", "presets", "describe"])
+@pytest.mark.parametrize("command", ["extract", "stream", "compare", "presets", "describe"])
 def test_every_command_explains_itself_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])

@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from speechconv.comparison.result import Comparison
@@ -21,7 +22,9 @@ from speechconv.comparison.result import Comparison
 SIZE_INCHES, DPI = (10.0, 9.0), 120
 RANGE_DB = 80.0
 """Of the levels that are drawn, below the peak."""
-FAINTEST = 1e-17
+DECADES = 1e-6
+"""Of the largest difference, or less where the tolerance lies below: what is fainter is drawn alike."""
+ROUNDING = 1e-17
 """Of the peak: below float64's rounding there is nothing to see."""
 COLUMNS = 2000
 """Frames beside each other in the picture; of more, each column shows the largest value of its share."""
@@ -50,17 +53,12 @@ def _draw_difference(figure: Figure, ax: Axes, result: Comparison) -> None:
     ours, theirs = result.scale.linear(result.features), result.scale.linear(result.reference)
     decibels = result.scale.decibels or 20
     share = np.abs(ours - theirs) / (result.peak or 1.0)
-    image = _draw(
-        ax,
-        result,
-        decibels * np.log10(np.maximum(share, FAINTEST)),
-        decibels * math.log10(FAINTEST),
-        0.0,
-        "magma",
-    )
+    faintest = max(ROUNDING, min(DECADES * float(share.max()), 0.1 * result.tolerance))
+    levels = decibels * np.log10(np.maximum(share, faintest))
+    image = _draw(ax, result, levels, decibels * math.log10(faintest), 0.0, "magma")
     bar = figure.colorbar(image, ax=ax, pad=0.015)
     bar.set_label("dB of the peak")
-    if FAINTEST < result.tolerance < 1:
+    if faintest < result.tolerance < 1:
         bar.ax.axhline(decibels * math.log10(result.tolerance), color="deepskyblue", linewidth=2.5)
     ax.plot(result.worst_seconds, result.worst_bin, "o", mfc="none", mec="deepskyblue", ms=11, mew=1.6)
     ax.set_title("difference (circle: the largest; line on the colour bar: the tolerance)", loc="left", fontsize=11)
@@ -93,6 +91,7 @@ def _fewer_columns(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _label_channels(ax: Axes, hertz: NDArray[np.float64] | None) -> None:
     """Frequencies where the channels rise in frequency, and numbers where they do not."""
     if hertz is None or len(hertz) < 2 or not bool((np.diff(hertz) > 0).all()):
+        ax.yaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set_ylabel("channel")
         return
     even = np.allclose(np.diff(hertz, 2), 0, atol=1e-6)

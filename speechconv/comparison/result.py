@@ -18,7 +18,7 @@ class Comparison:
 
     Attributes:
         against: the other library.
-        scale_name: what was compared: "power", "amplitude", "log power", "log amplitude" or "other".
+        scale_name: what was compared: "power", "amplitude", "log power", "log amplitude" or "value".
         sample_rate: Hz.
         frames, channels: of the features.
         peak: the other library's largest absolute value; of a logarithm, the largest of what it is the logarithm of.

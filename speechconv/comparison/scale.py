@@ -44,7 +44,7 @@ class Scale:
     @property
     def name(self) -> str:
         """Such as "power" or "log amplitude"."""
-        kind = {20: "amplitude", 10: "power", 0: "other"}[self.decibels]
+        kind = {20: "amplitude", 10: "power", 0: "value"}[self.decibels]
         return kind if self.slope is None else f"log {kind}"
 
     def logarithm(self, base: str) -> Scale:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,19 @@ def test_the_largest_difference_is_circled_and_survives_a_long_sound(drawn: list
     assert shown.shape == (33, plot.COLUMNS)
     assert shown.max() == pytest.approx(10 * np.log10(result.max_abs), abs=1e-9)
     assert [ax.lines[0].get_xdata(), ax.lines[0].get_ydata()] == [[result.worst_seconds], [result.worst_bin]]
+
+
+@pytest.mark.parametrize(("height", "tolerance"), [(1e-9, 1e-5), (1e-3, 1e-5), (1e3, 1e-5), (1e-3, 0.0), (1e-3, 2.0)])
+def test_the_tolerance_is_marked_where_it_is_within_the_colours(
+    height: float, tolerance: float, drawn: list[Figure], tmp_path: Path
+) -> None:
+    result = sc.compare(noise(16000), 16000, pipeline="stft", dtype=torch.float64, tolerance=tolerance)
+    raised = replace(result, features=result.features + height * result.peak)
+    plot.save_plot(raised, tmp_path / "x.png")
+    bar = drawn[0].axes[-1]
+    marks = [float(np.asarray(line.get_ydata())[0]) for line in bar.lines]
+    assert marks == ([pytest.approx(20 * np.log10(tolerance))] if 0 < tolerance < 1 else [])
+    assert all(bar.get_ylim()[0] < mark < bar.get_ylim()[1] for mark in marks)
 
 
 def test_one_frame_and_silence_can_be_drawn(tmp_path: Path) -> None:
