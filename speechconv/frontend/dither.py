@@ -16,7 +16,7 @@ WORD = 2**32
 
 
 def normal_noise(seed: int, frames: Tensor, count: int) -> Tensor:
-    """Standard normal noise, float64: for each frame index its own `count` samples.
+    """Standard normal noise, float32, the same for every type of signal: for each frame index its own `count` samples.
 
     Args:
         seed: 0 ... 2^32 - 1.
@@ -35,7 +35,7 @@ def normal_noise(seed: int, frames: Tensor, count: int) -> Tensor:
     key = _hash(_hash(torch.full_like(frames, seed)) ^ (frames % WORD))[..., None]
     places = torch.arange(2 * count, device=frames.device)
     radius, angle = (_hash(key ^ _hash(part)).double() for part in places.view(2, count))
-    return torch.sqrt(-2 * torch.log((radius + 1) / WORD)) * torch.cos(angle * (2 * math.pi / WORD))
+    return (torch.sqrt(-2 * torch.log((radius + 1) / WORD)) * torch.cos(angle * (2 * math.pi / WORD))).float()
 
 
 def _hash(words: Tensor) -> Tensor:

@@ -124,7 +124,7 @@ class KaldiSTFT(ExactConstants):
         """`valid`, where the first frame of each row has the index `first`, (batch,) or (1,)."""
         frames = x.to(torch.promote_types(x.dtype, torch.float32)).unfold(1, self.win_length, self.hop_length)
         if self.dither:
-            frames = frames + self._noise(first, frames)
+            frames = (frames + self._noise(first, frames)).contiguous()  # one order of summation, so one mean
         if self.remove_dc_offset:
             frames = frames - frames.mean(2, keepdim=True)
         if self.preemphasis:

@@ -28,9 +28,9 @@ from speechconv.frontend.dither import normal_noise
 from speechconv.frontend.kaldi import kaldi_geometry
 from tests.stacks import assert_gradients_through_a_stream, assert_random_traffic, assert_rows_stand_alone, cuts, stream
 
-Waveform = NDArray[np.float64]
+Waveform = NDArray[Any]
 
-OWN_LOG = 1e-8  # float64 against numpy: an FFT rounds to 1e-15 of the frame's peak, 1e-8 of a band 70 dB below it
+OWN_LOG = 1e-10  # float64 against numpy, 70 dB down: an FFT rounds to 1e-15 of the frame's peak, a band there to 1e-12
 LOG = 1e-4  # float64 against judges whose mel banks are float32
 FLOAT_LOG = 2e-3  # float32 on bands within 70 dB of the frame's largest
 EXACT = 1e-12  # spectra, relative to the largest value
@@ -128,7 +128,7 @@ def run_knf(kind: Any, options: Any, x: Waveform, snip_edges: bool, sample_rate:
     online.accept_waveform(sample_rate, (32768 * x).astype(np.float32).tolist())
     online.input_finished()
     frames = [online.get_frame(i) for i in range(online.num_frames_ready)]
-    return np.array(frames, np.float64).reshape(len(frames), -1)
+    return np.array(frames, np.float64).reshape(len(frames), online.dim)
 
 
 def torchaudio_features(kind: str, x: Waveform, *, sample_rate: int = 16000, **options: Any) -> Tensor:
@@ -210,12 +210,17 @@ def test_fbank_in_float64_is_torchaudios(name: str, snip_edges: bool) -> None:
 @each_edge
 @each_sound
 def test_fbank_in_float32_is_kaldis(name: str, snip_edges: bool) -> None:
+    """A constant 100 times as large as near-silence costs float32 digits: there Kaldi's own result is up to 3e-3 from
+    the float64 reference, ours is within the tolerance of it."""
     x = sounds()[name]
     pipe = preset("kaldi-fbank", kaldi_stft={"snip_edges": snip_edges})
     y = pipe(torch.as_tensor(x, dtype=torch.float32)[None])[0].double()
-    expected = torch.as_tensor(kaldi_fbank(x, snip_edges=snip_edges))
+    expected, slow = (torch.as_tensor(judge(x, snip_edges=snip_edges)) for judge in (kaldi_fbank, slow_fbank))
+    loud = within_70_db(slow)
     assert y.shape == expected.shape
-    assert (y - expected)[within_70_db(expected)].abs().max() <= FLOAT_LOG
+    assert (y - slow)[loud].abs().max() <= FLOAT_LOG
+    assert (y - slow)[loud].abs().mean() <= 2e-5
+    assert (y - expected)[loud].abs().max() <= (5e-3 if name == "near silence" else FLOAT_LOG)
 
 
 @each_edge
@@ -248,8 +253,7 @@ def test_mfcc_is_the_cosine_transform_of_the_slow_reference() -> None:
 @pytest.mark.parametrize("samples", [1, 79, 80, 81, 119, 120, 200, 239, 240, 399, 400, 401, 559, 560])
 @each_edge
 def test_short_signals_have_kaldis_frames_offline_and_live(samples: int, snip_edges: bool) -> None:
-    """Mirrored again and again below 400 samples, where torchaudio gives up. A rest of 1e-2 ... 1e-1 of DC is subtracted
-    in the few samples that repeat, so bands within 50 dB of the frame's largest are compared in float32."""
+    """Mirrored again and again below 400 samples, where torchaudio gives up."""
     x = sounds()["speech"][6000 : 6000 + samples]
     pipe = preset("kaldi-fbank", kaldi_stft={"snip_edges": snip_edges}).double()
     y = pipe(torch.as_tensor(x)[None])[0]
@@ -260,10 +264,9 @@ def test_short_signals_have_kaldis_frames_offline_and_live(samples: int, snip_ed
     assert live.shape == y.shape
     if len(y):
         expected = torch.as_tensor(kaldi_fbank(x, snip_edges=snip_edges))
-        loud = expected >= expected.amax(1, keepdim=True) - 5 * np.log(10)
-        assert (y - expected)[loud].abs().max() <= FLOAT_LOG
-        assert (y - slow)[within_70_db(slow)].abs().max() <= 1e-7
-        assert (live - y).abs().max() <= 1e-7
+        assert (y - expected)[within_70_db(slow)].abs().max() <= FLOAT_LOG
+        assert (y - slow)[within_70_db(slow)].abs().max() <= OWN_LOG
+        assert (live - y).abs().max() <= OWN_LOG
 
 
 def check_at_8_khz(x: Waveform) -> None:
@@ -307,6 +310,7 @@ def test_frames_farther_apart_than_they_are_long_keep_the_law() -> None:
 def test_live_and_offline_have_the_same_bits(
     data: st.DataObject, dither: float, snip_edges: bool, hop_length: int
 ) -> None:
+    """Dither too: it is rounded to float32, so that the last bits of a logarithm do not show."""
     stft = sc.KaldiSTFT(12, hop_length=hop_length, snip_edges=snip_edges, dither=dither, scale=1.0)
     x = noise(data.draw(st.integers(0, 60), label="samples")).float()
     with torch.no_grad():
@@ -398,6 +402,16 @@ def test_dither_is_the_same_whenever_and_with_whomever_a_frame_is_computed() -> 
     assert not torch.equal(sc.KaldiSTFT(dither=1.0, seed=1)(torch.zeros(1, 2000)), whole[:1])
 
 
+def test_long_signals_and_many_rows_have_each_frames_own_dither() -> None:
+    """Without a gradient they would go through tiles, which do not know their frames' indices."""
+    net = sc.Sequential(sc.KaldiSTFT(16, hop_length=8, dither=1.0, scale=1.0), sc.Log()).double()
+    x = noise(2, 300_000)
+    with torch.no_grad():
+        y = net(x)
+    assert torch.equal(y, net(x.requires_grad_()))
+    assert torch.equal(y[1, :100], net(x[1:, :808])[0])
+
+
 def test_noise_is_normal_and_independent() -> None:
     """Judge: scipy's Kolmogorov-Smirnov test. Neighbours in time, frame and seed are uncorrelated within five
     deviations."""
@@ -406,7 +420,7 @@ def test_noise_is_normal_and_independent() -> None:
     other = normal_noise(4, torch.arange(500), 400)
     for a, b in ((z[:, 1:], z[:, :-1]), (z[1:], z[:-1]), (z, other)):
         assert abs(float((a * b).mean())) <= 5 / a.numel() ** 0.5
-    assert len(z.flatten().unique()) >= z.numel() - 10  # 200,000 draws of 2^32 x 2^32 words
+    assert len(z.unique(dim=0)) == 500
 
 
 def test_noise_is_fixed_for_ever() -> None:
@@ -420,7 +434,7 @@ def test_noise_is_fixed_for_ever() -> None:
     for seed, frame, sample in ((0, 0, 0), (7, 123, 399), (2**32 - 1, 2**31 + 5, 17)):
         a, b = (mix(mix(mix(seed) ^ frame) ^ mix(place)) for place in (sample, 400 + sample))
         expected = np.sqrt(-2 * np.log((a + 1) / 2**32)) * np.cos(2 * np.pi * b / 2**32)
-        assert float(normal_noise(seed, torch.tensor(frame), 400)[sample]) == pytest.approx(expected, abs=1e-12)
+        assert float(normal_noise(seed, torch.tensor(frame), 400)[sample]) == pytest.approx(expected, rel=1e-7)
 
 
 # Geometry, stages, refusals
