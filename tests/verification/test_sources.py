@@ -210,6 +210,23 @@ def test_torchlibrosa_s_forward_transform_is_preferred_to_its_mel_matrix_and_lin
     assert bank(tmp_path / "panns.pth").name == f"{prefix}.conv_real.weight,{prefix}.conv_imag.weight"
 
 
+def test_names_that_speak_of_filters_win_then_shapes_and_never_the_inverse(tmp_path: Path) -> None:
+    state = {
+        "stft.forward_basis": torch.randn(66, 1, 64),
+        "stft.inverse_basis": torch.randn(66, 1, 64),
+        "block.depthwise.weight": torch.randn(64, 1, 31),
+        "mel_basis": torch.randn(40, 33),
+    }
+    save_file(state, tmp_path / "model.safetensors")
+    assert bank(tmp_path / "model.safetensors").name == "stft.forward_basis"
+
+
+def test_noisy_pairs_of_unlike_magnitudes_are_still_pairs_in_quadrature(tmp_path: Path) -> None:
+    real, imag = (x + 0.4 * x.norm() * (n := torch.randn_like(x)) / n.norm() for x in stft_rows())
+    save_file(as_layout("interleaved", real, imag), tmp_path / "bank.safetensors")
+    assert bank(tmp_path / "bank.safetensors").layout == "interleaved"
+
+
 def test_several_equally_good_candidates_are_listed_with_their_shapes(tmp_path: Path) -> None:
     save_file({"a.stft": torch.randn(258, 1, 256), "b.stft": torch.randn(130, 1, 128)}, tmp_path / "two.safetensors")
     with pytest.raises(ValueError, match=r"2 tensors.*--tensor.*a.stft \(258, 1, 256\), b.stft \(130, 1, 128\)"):
