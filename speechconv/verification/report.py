@@ -127,7 +127,7 @@ def _headlines(v: Verification) -> str:
             (
                 "Frequency scale",
                 SCALE_NAMES.get(v.scales.best, v.scales.best),
-                f"Sorted peaks stray by {percent(v.scales.residual[v.scales.best])} of their range from a straight line.",
+                f"Sorted peaks stray {percent(v.scales.residual[v.scales.best])} of their range from a straight line.",
             )
         )
     if v.probe:
@@ -245,7 +245,11 @@ def _pairs(pairs: PairsAnswer | None) -> str:
             pairs.hilbert_error,
             "Distance of one half from the other's Hilbert transform; 0 is analytic.",
         ),
-        ("Time reversal", pairs.time_reversed, "Likeness of one half to the other played backwards."),
+        (
+            "Time reversal",
+            pairs.time_reversed,
+            "Likeness of one half to the other backwards; 1 with a poor analyticity: a mirror.",
+        ),
     )
     numbers = cards((name, number(value), words) for name, value, words in shown)
     return section("The pairs", numbers, f"Are they analytic? {pairs.verdict}.")

@@ -182,6 +182,10 @@ def test_the_report_shows_itself_without_network_or_complaint(
     background = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, background[4:-1].split(","))) < 200) == (theme == "dark")
     screenshot(browser, SCREENSHOTS / f"{name}_{theme}_{width}.png", width)
+    for details in browser.find_elements("css selector", "details"):
+        browser.execute_script("arguments[0].querySelector('summary').click()", details)
+        assert details.find_element("css selector", "tbody tr").is_displayed()
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
 
 
 def expected_words(v: Verification) -> Iterator[str]:

@@ -172,6 +172,7 @@ def test_names_from_a_file_stay_words(tmp_path: Path) -> None:
     assert page.count("script") == 1
     assert page.count("img") == 0
     assert page.text.count(HOSTILE) >= 12
+    assert "<" not in page.data, "neither an end of the script nor the begin of a comment"
     assert json.loads(page.data) == v.to_json()
 
 
