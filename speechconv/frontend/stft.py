@@ -236,7 +236,7 @@ class ConvSTFT(ExactConstants):
         0.0
         """
         kernel = self.kernel
-        return drift(kernel, self._initial_filters().to(kernel.device, kernel.dtype))
+        return drift(kernel, self.initial_kernel.to(kernel.device, kernel.dtype))
 
     def param_groups(self, lr: float, weight_decay: float = 0.0) -> list[dict[str, Any]]:
         """Groups for an optimiser, in which `lr` means the same relative step for "delta" and "free".
@@ -251,10 +251,11 @@ class ConvSTFT(ExactConstants):
         >>> [group["lr"] for group in ConvSTFT(512, window="boxcar", learn="free").param_groups(1e-3, 0.01)]
         [0.001]
         """
-        norms = torch.complex(*self._initial_filters().chunk(2)).abs().square().mean().sqrt()
+        norms = torch.complex(*self.initial_kernel.chunk(2)).abs().square().mean().sqrt()
         return groups_by_meaning(self, lr, weight_decay, float(norms))
 
-    def _initial_filters(self) -> Tensor:
+    @property
+    def initial_kernel(self) -> Tensor:
         """The STFT it began as, float64, laid out as `kernel`."""
         win_length = self.n_fft if self.win_length is None else self.win_length
         window = centred_window(self.window, win_length, self.n_fft, periodic=self.periodic)

@@ -311,8 +311,7 @@ def _started(weights: Weights, bank: FilterBank) -> ConvSTFT | None:
 
 
 def _initial(stft: ConvSTFT, bank: FilterBank) -> FilterBank:
-    fresh = ConvSTFT(stft.n_fft, hop_length=stft.hop_length, win_length=stft.win_length, window=stft.window)
-    real, imag = fresh.double().kernel.chunk(2)
+    real, imag = stft.initial_kernel.chunk(2)
     return FilterBank("the STFT that it started from", real, imag, "stacked", bank.sample_rate, stft.hop_length)
 
 
