@@ -9,7 +9,7 @@ from torch import nn
 
 from speechconv.combine import Parallel, Residual, Sequential, named_parts
 from speechconv.geometry import Geometry
-from speechconv.layer import Layer, channels_after, geometry_of
+from speechconv.layer import Layer, channels_after, geometry_of, num_frames_of
 from speechconv.layout import WAVEFORM, axes
 
 HEADINGS = ("stage", "layer", "output shape", "parameters", "stride", "receptive field", "lookahead")
@@ -118,15 +118,14 @@ def _stages(module: Layer, num_samples: int) -> tuple[Stage, ...]:
     return tuple(_chain(_parts(module), geometry, channels, num_samples))
 
 
-def _chain(
-    parts: Sequence[tuple[str, nn.Module]], geometry: Geometry, channels: int, num_samples: int
-) -> Iterator[Stage]:
-    """A row for each of `parts`, one behind the other, all behind a chain of that geometry and those channels."""
+def _chain(parts: Sequence[tuple[str, nn.Module]], geometry: Geometry, channels: int, frames: int) -> Iterator[Stage]:
+    """A row for each of `parts`, one behind the other, all behind a chain of that geometry, channels and frames."""
     for name, layer in parts:
-        inner = tuple(stage for chain in _joined(layer) for stage in _chain(chain, geometry, channels, num_samples))
+        inner = tuple(stage for chain in _joined(layer) for stage in _chain(chain, geometry, channels, frames))
         geometry, channels = geometry.then(geometry_of(layer)), channels_after(layer, channels)
         parameters = sum(p.numel() for p in layer.parameters())
-        shape = axes(geometry.num_frames(num_samples), channels)
+        frames = num_frames_of(layer, frames)
+        shape = axes(frames, channels)
         yield Stage(name, type(layer).__name__, shape, parameters, geometry, inner)
 
 
