@@ -68,13 +68,11 @@ def _cos(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _hilbert_error(a: Tensor, b: Tensor) -> Tensor:
-    """Against the circular Hilbert transform: every positive frequency of `a` turned by -90 degrees."""
-    taps = a.shape[1]
-    spectrum = -1j * torch.fft.rfft(a)
-    spectrum[:, 0] = 0
-    if taps % 2 == 0:
-        spectrum[:, -1] = 0
-    hilbert = torch.fft.irfft(spectrum, taps)
+    """Against the circular Hilbert transform: every positive frequency of `a` turned by -90 degrees.
+
+    At 0 and Nyquist that leaves an imaginary number, which a real signal's transform has no place for.
+    """
+    hilbert = torch.fft.irfft(-1j * torch.fft.rfft(a), a.shape[1])
     return torch.minimum((b - hilbert).norm(dim=1), (b + hilbert).norm(dim=1)) / b.norm(dim=1)
 
 

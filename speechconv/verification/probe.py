@@ -25,7 +25,7 @@ from speechconv.verification.answers import ProbeAnswer
 SHIFTS = 8
 """Places of an impulse within one stride."""
 FRAMES = 16
-"""Frames that a sine is heard for, those at its ends left out."""
+"""Frames of a sine between those that see a pad."""
 SINES = 64
 BATCH_SAMPLES = 1 << 17
 CALIBRATION_SECONDS = 2
@@ -100,7 +100,7 @@ def _ask(encoder: Layer, wav: Tensor) -> Tensor:
 def _response(encoder: Layer, frequencies: Tensor, level: float) -> Tensor:
     """(channels, frequencies)"""
     g = encoder.geometry
-    samples = 2 * g.receptive_field + FRAMES * g.stride
+    samples = g.receptive_field + FRAMES * g.stride
     time = torch.arange(samples, dtype=torch.float64)
     silence = _inner(encoder, torch.zeros(1, samples))
     columns = []
@@ -141,7 +141,7 @@ def _impulse_width(encoder: Layer, level: float) -> float:
     at every S / 8 samples.
     """
     g = encoder.geometry
-    samples = 3 * g.receptive_field + 2 * g.stride
+    samples = 2 * (g.receptive_field + g.stride)
     shifts = sorted({round(i * g.stride / SHIFTS) for i in range(SHIFTS)} - {g.stride})
     place = samples // 2 + torch.tensor(shifts)
     impulses = level * torch.nn.functional.one_hot(place, samples).double()

@@ -150,6 +150,12 @@ def test_every_window_is_named_wherever_it_stands(name: str, window: Array, left
     assert answer.window_error <= 1e-14  # kaiser's beta is searched to 1e-7
 
 
+def test_an_odd_window_is_named_by_where_its_middle_stands() -> None:
+    """The same samples are a periodic window of 400 that stands a sample beside the middle."""
+    answer = identify(pairs(dft(512, _padded(hann(401, periodic=False), 55, 512))[20:60]))
+    assert (answer.window, answer.win_length) == ("symmetric hann", 401)
+
+
 @pytest.mark.parametrize("eps", [1e-3, 1e-2, 1e-1])
 def test_a_padded_window_is_named_in_noise(eps: float) -> None:
     filters = dft(512, _padded(hann(400), 56, 512))
@@ -203,6 +209,8 @@ def test_cosines_or_sines_alone_are_recognised(part: str, left: int) -> None:
     answer = identify(real_only(filters))
     assert (answer.is_stft, answer.n_fft, answer.window, answer.sign) == (True, 512, "periodic hann", 0)
     assert answer.rho <= 1e-18
+    assert answer.window_error is not None
+    assert answer.window_error < 1e-8  # one sample of a smooth window from its neighbours
 
 
 def test_noise_on_real_filters_is_measured() -> None:

@@ -69,7 +69,8 @@ def test_figures_equal_their_formulas() -> None:
     power = np.abs(np.fft.fft(z, 48)) ** 2
     sides = sorted((power[:, 1:24].sum(1), power[:, 25:].sum(1)), key=np.sum)
     cos = np.abs((a * b).sum(1)) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
-    transform = np.imag(hilbert(a))
+    analytic: Array = hilbert(a)
+    transform = analytic.imag
     error = np.minimum(*(np.linalg.norm(b - s * transform, axis=1) for s in (1, -1))) / np.linalg.norm(b, axis=1)
     assert answer.analyticity == pytest.approx(sides[0].sum() / sides[1].sum(), rel=1e-12)
     assert np.allclose(answer.each_analyticity, sides[0] / sides[1], rtol=1e-12)

@@ -70,7 +70,7 @@ def test_response_equals_a_plain_loop() -> None:
     encoder = sc.Pipeline([sc.ConvSTFT(32, hop_length=8, center=False, output="power"), nn.ReLU()], sample_rate=8000)
     answer = probe(encoder, 8000, level=0.3, frequencies_hz=[700.0, 2100.0])
     for column, f in enumerate((700.0, 2100.0)):
-        wav = 0.3 * np.sin(2 * np.pi * f / 8000 * np.arange(2 * 32 + 16 * 8))
+        wav = 0.3 * np.sin(2 * np.pi * f / 8000 * np.arange(32 + 16 * 8))
         frames = np.lib.stride_tricks.sliding_window_view(wav, 32)[::8]
         window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(32) / 32)
         power = np.abs(np.fft.rfft(frames * window)) ** 2
