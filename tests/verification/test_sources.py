@@ -222,7 +222,7 @@ def test_names_that_speak_of_filters_win_then_shapes_and_never_the_inverse(tmp_p
 
 
 def test_noisy_pairs_of_unlike_magnitudes_are_still_pairs_in_quadrature(tmp_path: Path) -> None:
-    real, imag = (x + 0.4 * x.norm() * (n := torch.randn_like(x)) / n.norm() for x in stft_rows())
+    real, imag = (x + 0.7 * x.norm() * (n := torch.randn_like(x)) / n.norm() for x in stft_rows())
     save_file(as_layout("interleaved", real, imag), tmp_path / "bank.safetensors")
     assert bank(tmp_path / "bank.safetensors").layout == "interleaved"
 
