@@ -1,6 +1,6 @@
 """What is each filter? Figures of its power response P(f) = |H(f)|^2, 0 <= f <= Nyquist.
 
-    peak       argmax P, refined by a parabola through log P
+    peak       argmax P; place and height refined by a parabola through log P
     centroid   sum f P / sum P
     -3 dB      distance of the two points around the peak where P falls to half
     ERB        df sum P / max P
@@ -8,6 +8,8 @@
     leakage    share of sum P outside peak +- 2 ERB
     bins       exp(-sum p ln p), p = P / sum P, in bins of a DFT of as many points as taps
     sinusoid   max over f, w of |projection of h on span(w cos, w sin)|^2 / |h|^2
+
+Sums are trapezoids: of the circle's points, 0 and Nyquist lie half on this side.
 
 Source: Harris 1978, "On the use of windows for harmonic analysis with the discrete Fourier transform".
 """
@@ -40,17 +42,19 @@ def describe_filters(bank: FilterBank, window: Tensor | None = None) -> list[Fil
     (2000, 375, 1.0)
     """
     frequencies, power = half_powers(bank)
-    total = power.sum(1)
-    largest, top = power.max(1)
     step, rate = float(frequencies[1]), float(bank.sample_rate)
-    peak = peaks(power) * step
-    erb = step * total / largest
+    weighted = power.clone()
+    weighted[:, [0, -1]] /= 2
+    total = weighted.sum(1)
+    place, height = tops(power)
+    peak = place * step
+    erb = step * total / height
     outside = (frequencies - peak[:, None]).abs() > 2 * erb[:, None]
-    share = power / total[:, None]
-    width = _half_width(power, top) * step
+    share = weighted / total[:, None]
+    width = _width_above(power, height / 2) * step
     figures = {
         "peak_hz": peak * rate,
-        "centroid_hz": power @ frequencies / total * rate,
+        "centroid_hz": weighted @ frequencies / total * rate,
         "bandwidth_3db_hz": width * rate,
         "erb_hz": erb * rate,
         "q": peak / width,
@@ -63,37 +67,34 @@ def describe_filters(bank: FilterBank, window: Tensor | None = None) -> list[Fil
     return [FilterAnswer(index, *row) for index, row in enumerate(zip(*columns.values(), strict=True))]
 
 
-def peaks(power: Tensor) -> Tensor:
-    """Place of each row's largest value, in steps of the grid, refined by a parabola through the logarithms.
+def tops(power: Tensor) -> tuple[Tensor, Tensor]:
+    """Place of each row's largest value, in steps of the grid, and its height, by a parabola through the logarithms.
 
-    The parabola takes the row as even about both ends, as the spectrum of a real filter is.
+    At both ends the row goes on as its own mirror image, as the spectrum of a real filter does: its top is there.
     """
     last = power.shape[1] - 1
     top = power.argmax(1)
     left, right = (top - 1).abs(), last - (last - top - 1).abs()
-    log = [power.gather(1, at[:, None])[:, 0].clamp(min=TINY).log() for at in (left, top, right)]
-    inside = (top > 0) & (top < last)
-    return top + torch.where(inside, parabolic(*log), torch.zeros_like(log[0]))
+    low, middle, high = (power.gather(1, at[:, None])[:, 0].clamp(min=TINY).log() for at in (left, top, right))
+    offset = parabolic(low, middle, high)
+    return top + offset, (middle + (high - low) * offset / 4).exp()
 
 
-def _half_width(power: Tensor, top: Tensor) -> Tensor:
-    """Width at half height in steps: straight lines between the points of the grid; the ends of the axis end it."""
-    half = power.gather(1, top[:, None]) / 2
-    above = _first_below(power, top, half)
-    below = _first_below(power.flip(1), power.shape[1] - 1 - top, half)
-    return above + below
+def _width_above(power: Tensor, level: Tensor) -> Tensor:
+    """Steps around the largest value for which the power is above the level: straight lines between the points of the
+    grid, cut off at the ends of the axis."""
+    top, last = power.argmax(1), power.shape[1] - 1
+    return _steps_above(power, top, level) + _steps_above(power.flip(1), last - top, level)
 
 
-def _first_below(power: Tensor, top: Tensor, half: Tensor) -> Tensor:
-    """Steps from the top to the right until the power falls through half."""
+def _steps_above(power: Tensor, top: Tensor, level: Tensor) -> Tensor:
+    """Steps from the top to the right until the power falls through the level."""
     last = power.shape[1] - 1
-    low = (power < half) & (torch.arange(last + 1) > top[:, None])
-    found = low.any(1)
+    low = (power < level[:, None]) & (torch.arange(last + 1) > top[:, None])
     at = low.to(torch.uint8).argmax(1)
-    before = power.gather(1, (at - 1).clamp(min=0)[:, None])
-    after = power.gather(1, at[:, None])
-    crossing = at - 1 + ((before - half) / (before - after))[:, 0]
-    return torch.where(found, crossing, torch.full_like(crossing, last)) - top
+    before, after = (power.gather(1, place.clamp(min=0)[:, None])[:, 0] for place in (at - 1, at))
+    crossing = at - 1 + (before - level) / (before - after)
+    return torch.where(low.any(1), crossing, torch.full_like(crossing, last)) - top
 
 
 def _best_sinusoid(bank: FilterBank, window: Tensor | None) -> Tensor:
@@ -107,7 +108,7 @@ def _best_sinusoid(bank: FilterBank, window: Tensor | None) -> Tensor:
 def _share_of_pair(filters: Tensor, window: Tensor) -> Tensor:
     """max_f |<z, w e^(j 2 pi f n)>|^2 / (|z|^2 |w|^2)"""
     spectrum = torch.fft.fft(filters * window, grid_size(len(window)))
-    return spectrum.abs().square().amax(1) / filters.abs().square().sum(1) / window.square().sum()
+    return tops(spectrum.abs().square())[1] / filters.abs().square().sum(1) / window.square().sum()
 
 
 def _share_of_real(filters: Tensor, window: Tensor) -> Tensor:
@@ -122,4 +123,4 @@ def _share_of_real(filters: Tensor, window: Tensor) -> Tensor:
     full = (sin_sin * p.square() - 2 * cos_sin * p * q + cos_cos * q.square()) / determinant
     alone = p.square() / cos_cos  # at 0 and Nyquist there is no sine
     flat = determinant <= 1e-9 * energy.sum().square()
-    return torch.where(flat, alone, full).amax(1) / filters.square().sum(1)
+    return tops(torch.where(flat, alone, full))[1] / filters.square().sum(1)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from speechconv.verification.answers import StftAnswer
 from speechconv.verification.filter_bank import FilterBank
-from speechconv.verification.filter_shape import peaks
+from speechconv.verification.filter_shape import tops
 from speechconv.verification.spectra import half_powers, turning_sign
 from speechconv.verification.window_name import NamedWindow, name_window
 
@@ -152,7 +152,7 @@ def fit_carriers(bank: FilterBank) -> Carriers:
     ten of those lie within a quarter of a bin of a multiple of 1 / n_fft, n_fft = 1 / df rounded.
     """
     frequencies, power = half_powers(bank)
-    found = peaks(power) / (2 * (len(frequencies) - 1))
+    found = tops(power)[0] / (2 * (len(frequencies) - 1))
     if bank.imag is not None:
         turned = torch.complex(bank.real, turning_sign(bank.real, bank.imag) * bank.imag)
         found = _refined(turned, found)

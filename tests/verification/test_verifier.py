@@ -1,0 +1,220 @@
+"""verify as a whole: what it takes, what it answers, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import speechconv as sc
+from speechconv.verification.verifier import CHECKABLE, examine
+from tests.verification.banks import dft, gabor, hann, noise, pairs, real_only, silero, silero_twin
+
+YES = "yes: n_fft 256, periodic Hann"
+
+
+def test_silero_is_verified_from_its_file() -> None:
+    answer = sc.verify(silero(), tensor="stft_conv.weight", hop_length=128)
+    assert (answer.verdict, answer.layout) == (YES, "stacked")
+    assert answer.bank is not None
+    assert answer.bank.kappa == pytest.approx(2.618, abs=5e-4)
+    assert answer.bank.kappa_two_sided == pytest.approx(2, abs=1e-6)
+    assert answer.drift is not None
+    assert answer.drift.total < 1e-6  # float32
+
+
+def _modules() -> dict[str, Callable[[], Any]]:
+    kernel = np.concatenate((dft(256, hann(256)).real, dft(256, hann(256)).imag))
+
+    def filled(conv: Any) -> Any:
+        conv.weight.data = torch.from_numpy(kernel[:, None])
+        return conv
+
+    return {
+        "ConvSTFT": lambda: sc.ConvSTFT(256, hop_length=64),
+        "pipeline": lambda: sc.Pipeline([sc.ConvSTFT(256, hop_length=64, output="real_imag")], sample_rate=16000),
+        "Conv1d": lambda: filled(sc.Conv1d(1, 258, 256, stride=64)),
+        "torch's Conv1d": lambda: filled(nn.Conv1d(1, 258, 256, stride=64)),
+        "bank": lambda: pairs(dft(256, hann(256)), hop_length=64),
+        "tensor": lambda: torch.from_numpy(kernel),
+        "tensor with a channel": lambda: torch.from_numpy(kernel)[:, None].float(),
+        "complex array": lambda: dft(256, hann(256)),
+        "interleaved array": lambda: np.stack((kernel[:129], kernel[129:]), 1).reshape(258, 256),
+    }
+
+
+@pytest.mark.parametrize("name", _modules())
+def test_an_stft_is_recognised_in_whatever_holds_it(name: str) -> None:
+    answer = sc.verify(_modules()[name](), hop_length=64)
+    assert answer.verdict == YES
+    assert answer.bank is not None
+    assert answer.bank.hop_length == 64
+    assert answer.bank.kappa_two_sided == pytest.approx(1, abs=1e-6)
+    assert answer.sample_rate == 16000
+    assert answer.sample_rate_assumed == (name not in ("pipeline", "bank"))
+
+
+def test_a_module_tells_its_hop_and_a_pipeline_its_rate() -> None:
+    pipe = sc.Pipeline([sc.ConvSTFT(200, hop_length=80)], sample_rate=8000)
+    answer = sc.verify(pipe)
+    assert answer.bank is not None
+    assert (answer.bank.hop_length, answer.sample_rate, answer.tensor) == (80, 8000, "stft.kernel")
+
+
+@pytest.mark.parametrize("learn", ["delta", "free", "freq", "window"])
+def test_a_learned_stft_is_compared_with_its_beginning(learn: Any) -> None:
+    stft = sc.ConvSTFT(64, hop_length=16, learn=learn)
+    start = stft.kernel.detach().double()
+    for parameter in stft.parameters():
+        parameter.data += 0.05 * torch.randn(parameter.shape)
+    now = stft.kernel.detach().double()
+    answer = sc.verify(stft)
+    assert answer.drift is not None
+    assert answer.drift.reference == "the STFT that it started from"
+    assert answer.drift.total == pytest.approx(float((now - start).norm() / start.norm()), rel=1e-4)
+
+
+def test_a_reference_may_be_given_in_words_as_module_or_as_filters() -> None:
+    stft = sc.ConvSTFT(64, hop_length=16)
+    hamming = sc.ConvSTFT(64, hop_length=16, window="hamming")
+    totals = [
+        answer.drift.total
+        for given in ("stft:n_fft=64,window=hamming", hamming, hamming.double().kernel)
+        if (answer := sc.verify(stft, reference=given)).drift
+    ]
+    assert len(totals) == 3
+    assert totals == pytest.approx([totals[0]] * 3, rel=1e-6)
+    window = 0.54 - 0.46 * np.cos(2 * np.pi * np.arange(64) / 64)
+    expected = np.linalg.norm(window - hann(64)) / np.linalg.norm(window)  # every bin has the same window
+    assert totals[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_random_filters_have_no_reference_of_their_own() -> None:
+    answer = sc.verify(pairs(noise(64, 128) + 1j * noise(64, 128, seed=1)))
+    assert answer.drift is None
+    assert answer.stft is not None
+    assert not answer.stft.is_stft
+    assert answer.verdict.startswith("no: ")
+
+
+def test_sound_is_heard_from_a_file_and_from_memory(audio_samples: Path) -> None:
+    path = audio_samples / "speech" / "en_us_digits_16k.wav"
+    bank = pairs(2 * dft(256, hann(256)), hop_length=128)
+    from_file = sc.verify(bank, audio=path, reference="stft:n_fft=256").sound
+    from_memory = sc.verify(bank, audio=torch.randn(4000), reference="stft:n_fft=256").sound
+    assert from_file is not None
+    assert from_memory is not None
+    assert from_file.audio == "en_us_digits_16k.wav"
+    assert from_file.mean_db == pytest.approx(20 * np.log10(2), abs=1e-6)
+    assert from_memory.mean_db == pytest.approx(20 * np.log10(2), abs=1e-6)
+
+
+def test_an_encoder_is_probed() -> None:
+    answer = sc.verify(sc.FeatureEncoder(channels=8))
+    assert answer.probe is not None
+    assert (answer.probe.receptive_field, answer.probe.stride) == (400, 320)
+    assert (answer.stft, answer.bank, answer.filters, answer.drift) == (None, None, [], None)
+    assert answer.verdict.startswith("no single bank of filters: each frame sees 400 samples, one every 320")
+
+
+def test_the_first_convolution_of_a_mel_spaced_bank_names_its_scale() -> None:
+    centres = 700 * (10 ** (np.linspace(150, 2800, 40) / 2595) - 1)
+    answer = sc.verify(pairs(gabor(centres)))
+    assert answer.scales is not None
+    assert answer.scales.best == "mel_htk"
+
+
+def test_thresholds_decide() -> None:
+    bank = pairs(dft(256, hann(256)), hop_length=128)
+    answer = sc.verify(bank, thresholds={"stft.rho": 1e-12, "bank.kappa": 2.0, "bank.kappa_two_sided": 2.1})
+    assert [(check.name, check.passed) for check in answer.checks] == [
+        ("stft.rho", True),
+        ("bank.kappa", False),
+        ("bank.kappa_two_sided", True),
+    ]
+    assert answer.checks[1].value == pytest.approx(2.618, abs=1e-3)
+    assert not answer.passed
+    assert sc.verify(bank, thresholds={"stft.rho": 1e-12}).passed
+    assert sc.verify(bank).passed
+
+
+def test_what_has_no_answer_is_beyond_every_threshold() -> None:
+    answer = sc.verify(real_only(noise(8, 32)), thresholds={"bank.kappa": 1e9, "sound.mean_db": 1e9})
+    assert [(check.value, check.passed) for check in answer.checks] == [(None, False)] * 2
+
+
+def test_an_unknown_threshold_is_refused_and_the_known_are_listed() -> None:
+    with pytest.raises(ValueError, match=r"(?s)bank\.kapa.*bank\.kappa"):
+        sc.verify(real_only(noise(8, 32)), thresholds={"bank.kapa": 3.0})
+    assert {"stft.rho", "drift.total", "bank.kappa", "bank.A", "pairs.analyticity", "sound.max_db"} <= set(CHECKABLE)
+
+
+def test_every_number_is_json() -> None:
+    bank = real_only(noise(3, 8), hop_length=8)
+    text = json.dumps(sc.verify(bank).to_json(), allow_nan=False)
+    assert json.loads(text)["bank"]["kappa"] is None  # infinite: three rows cannot hold eight samples
+
+
+def test_the_report_gets_what_was_looked_at() -> None:
+    examined = examine(pairs(dft(256, hann(256))))
+    assert examined.bank is not None
+    assert examined.reference is not None
+    assert examined.reference.real.shape == (129, 256)
+
+
+def test_1024_filters_of_512_at_hop_4_take_under_5_seconds() -> None:
+    bank = real_only(noise(1024, 512), hop_length=4)
+    start = time.process_time()  # of this process, whatever else runs
+    answer = sc.verify(bank)
+    assert time.process_time() - start < 5
+    assert answer.bank is not None
+    assert answer.bank.reconstruction_error is not None
+    assert answer.bank.reconstruction_error < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("weights", "error", "words"),
+    [
+        (np.full((4, 8), np.nan), ValueError, "weights holds NaN or infinite weights, in 4 filters"),
+        (np.zeros((4, 8)), ValueError, "weights holds only zeros"),
+        (np.ones((4, 8, 3)), ValueError, r"weights must be filters of shape \(filters, taps\)"),
+        (np.ones(8), ValueError, r"got \(8,\)"),
+        (nn.Linear(3, 3), TypeError, "expected a file, a Pipeline, .* got Linear"),
+        (sc.Conv1d(2, 3, 5), TypeError, "a Conv1d of one channel"),
+        ("no/such/file.safetensors", FileNotFoundError, "no/such/file.safetensors"),
+    ],
+    ids=str,
+)
+def test_what_holds_no_filters_is_refused(weights: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        sc.verify(weights)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"sample_rate": 0}, r"sample_rate \(=0\) must be an integer >= 1"),
+        ({"hop_length": 0.5}, r"hop_length \(=0.5\)"),
+        ({"tensor": "weight"}, "chooses from a file or a pipeline"),
+        ({"audio": torch.zeros(2, 3), "reference": "stft:n_fft=256"}, "audio must be finite floating samples"),
+        ({"reference": sc.FeatureEncoder(channels=4)}, "a reference must be one bank of filters, got FeatureEncoder"),
+    ],
+    ids=str,
+)
+def test_bad_arguments_are_refused(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        sc.verify(silero_twin(), **arguments)
+
+
+def test_sound_without_a_reference_is_refused() -> None:
+    with pytest.raises(ValueError, match="audio needs a reference, and filters comes near no STFT"):
+        sc.verify(real_only(noise(8, 32)), audio=torch.randn(400))
+    with pytest.raises(ValueError, match="holds no single bank of filters"):
+        sc.verify(sc.FeatureEncoder(channels=4), audio=torch.randn(400))
