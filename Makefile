@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check format bench slow clean
+.PHONY: help demo test test-browser check format bench slow clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "speechconv needs Python 3.11 or newer, not " + sys.version'
@@ -22,6 +22,11 @@ demo: $(READY)  ## extract log-mel features of audio_samples/ into demo_features
 
 test: $(READY) check  ## formatting, lint, types, then the whole suite with doctests
 	$(BIN)/python -m pytest
+
+test-browser: $(READY)  ## verify's report in headless Chromium (apt-get install chromium chromium-driver)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,browser]'
+	SPEECHCONV_BROWSER=1 $(BIN)/python -m pytest tests/browser
+	@echo 'look at browser_screenshots/'
 
 slow: $(READY)  ## the law on ten times as many random stacks, and half an hour of audio through wav2vec 2.0
 	SPEECHCONV_EXAMPLES=1000 $(BIN)/python -m pytest tests/test_law.py --hypothesis-show-statistics
@@ -42,4 +47,4 @@ bench: $(READY)  ## time log-mel, the wav2vec 2.0 encoder and live streams, ever
 	$(BIN)/python -m benchmarks.streams
 
 clean:  ## forget the environment and what demo made
-	rm -rf $(VENV) demo_features
+	rm -rf $(VENV) demo_features browser_screenshots

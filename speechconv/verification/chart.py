@@ -154,16 +154,17 @@ class Chart:
 
 
 def _shown(axis: Axis, value: float) -> bool:
-    return math.isfinite(value) and axis.low <= value <= axis.high
+    """Never NaN, which no comparison holds for."""
+    return axis.low <= value <= axis.high
 
 
 def _number(value: float) -> str:
-    r"""As short as it goes, with a true minus sign.
+    """As short as it goes, with a true minus sign.
 
     >>> [_number(value) for value in (0.0, 2.5, 10000.0, 2e-07)]
-    ['0', '2.5', '10000', '2e\N{MINUS SIGN}7']
+    ['0', '2.5', '10000', '2e−7']
     """
-    return f"{value:g}".replace("e-0", "e-").replace("e+0", "e").replace("-", "\N{MINUS SIGN}")
+    return f"{value:g}".replace("e-0", "e-").replace("e+0", "e").replace("-", "−")
 
 
 def _text(text: str, x: float, y: float, anchor: str, more: str = "") -> str:

@@ -13,6 +13,7 @@ from torch import Tensor
 from speechconv.verification.answers import BankAnswer, DriftAnswer, FilterAnswer, ProbeAnswer, SoundAnswer
 from speechconv.verification.chart import Axis, Chart
 from speechconv.verification.filter_bank import FilterBank
+from speechconv.verification.spectra import half_powers
 
 FLOOR_DB = -60.0
 """Darkest value of a heat map."""
@@ -40,9 +41,8 @@ SCALES = (
 
 
 def frequency_responses(bank: FilterBank) -> str:
-    """Heat map: how strongly each filter answers to a sine of each frequency, sqrt(|A(f)|^2 + |B(f)|^2), in dB of the
-    bank's largest."""
-    power = _power(bank)
+    """Heat map: how strongly each filter answers to a sine of each frequency, in dB of the bank's largest."""
+    _, power = half_powers(bank)
     order = power.argmax(1).argsort(stable=True)
     chart = Chart(_kilohertz(bank), _ranks(len(power)), colour_bar=True)
     chart.heat_map(_pool(_decibel(power[order])), FLOOR_DB, 0, "dB")
@@ -87,7 +87,7 @@ def bandwidth(filters: Sequence[FilterAnswer], sample_rate: int) -> str:
 
 def sorted_peaks(filters: Sequence[FilterAnswer], sample_rate: int) -> str:
     """Peak frequencies in ascending order: a straight line is a linear scale, a curve that steepens one of hearing."""
-    peaks = sorted(f.peak_hz / 1000 for f in filters)
+    peaks = sorted(f.peak_hz / 1000 for f in filters if math.isfinite(f.peak_hz))
     chart = Chart(_ranks(len(peaks)), Axis("peak frequency (kHz)", 0, sample_rate / 2000))
     chart.dots(range(1, len(peaks) + 1), peaks, "first")
     return chart.svg("Peak frequencies of the filters in ascending order")
@@ -105,7 +105,7 @@ def shape_drift(answer: DriftAnswer, peaks_hz: Sequence[float], sample_rate: int
 
 def gram(bank: FilterBank) -> str:
     """|cos| of every two filters, in dB, both axes sorted by peak frequency."""
-    filters = bank.filters[_power(bank).argmax(1).argsort(stable=True)]
+    filters = bank.filters[half_powers(bank)[1].argmax(1).argsort(stable=True)]
     unit = filters / filters.norm(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
     chart = Chart(_ranks(len(unit)), _ranks(len(unit)), height=380, colour_bar=True)
     chart.heat_map(_pool(20 * (unit @ unit.mH).abs().clamp_min(1e-9).log10()), FLOOR_DB, 0, "dB")
@@ -121,9 +121,11 @@ def cumulative_response(answer: BankAnswer, sample_rate: int) -> str:
 
 
 def sound_difference(answer: SoundAnswer) -> str:
-    """Mean absolute difference of log magnitudes, bin by bin."""
+    """Mean difference of log magnitudes, bin by bin; a bin that was never heard is left out."""
     bins = range(len(answer.per_bin_db))
-    chart = Chart(Axis("bin", 0, max(1, len(bins) - 1), whole=True), _from_zero("difference (dB)", answer.per_bin_db))
+    reach = 1.1 * max((abs(difference) for difference in answer.per_bin_db if math.isfinite(difference)), default=0)
+    y = Axis("difference (dB)", -(reach or 1.0), reach or 1.0)
+    chart = Chart(Axis("bin", 0, max(1, len(bins) - 1), whole=True), y)
     chart.line(bins, answer.per_bin_db, "first")
     return chart.svg("Mean difference from the reference STFT of each bin, in dB")
 
@@ -149,13 +151,6 @@ def probe_peaks(answer: ProbeAnswer) -> str:
     chart = Chart(_ranks(len(peaks), "channel, by peak"), y, height=380)
     chart.dots(range(1, len(peaks) + 1), peaks, "first")
     return chart.svg("Peak frequencies of the channels in ascending order")
-
-
-def _power(bank: FilterBank) -> Tensor:
-    """|A|^2 + |B|^2 of every filter on at least eight points a tap: what is seen of a pair whatever its sign."""
-    points = 8 * max(bank.real.shape[1], 128)
-    power = torch.fft.rfft(bank.real, points).abs().square()
-    return power if bank.imag is None else power + torch.fft.rfft(bank.imag, points).abs().square()
 
 
 def _decibel(power: Tensor) -> Tensor:

@@ -47,8 +47,12 @@ def table(headings: Iterable[str], rows: Iterable[Iterable[str]], name: str) -> 
 
 
 def hertz(value: float) -> str:
-    """A frequency without decimals."""
-    return f"{value:.0f} Hz"
+    """A frequency as speech engineers write it, without its unit.
+
+    >>> [hertz(value) for value in (86.13, 3000.2, float("nan"))]
+    ['86.1', '3000.2', 'undefined']
+    """
+    return f"{value:.1f}" if math.isfinite(value) else number(value)
 
 
 def percent(share: float) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Template
 
 from speechconv.verification import figures
-from speechconv.verification.answers import BankAnswer, Check, FilterAnswer, Verification
+from speechconv.verification.answers import BankAnswer, Check, FilterAnswer, PairsAnswer, Verification
 from speechconv.verification.filter_bank import FilterBank
 from speechconv.verification.page import cards, figure_grid, hertz, key, number, percent, section, table
 
@@ -41,6 +41,7 @@ def write_report(
         _impulses(verification, bank, reference),
         _bandwidths(verification),
         _drift(verification),
+        _pairs(verification.pairs),
         _whole_bank(verification, bank),
         _sound(verification),
         _filter_table(verification),
@@ -60,11 +61,14 @@ def _summary(v: Verification) -> str:
     outcome = ("pass", "Within every threshold") if v.passed else ("fail", "Beyond a threshold")
     kind, words = outcome if v.checks else ("note", "No thresholds were given")
     rate = f"{v.sample_rate} Hz" + (" (assumed: the file does not say)" if v.sample_rate_assumed else "")
+    more = v.stft is not None and v.stft.verdict not in v.verdict
+    stft = f"<p>Is it an STFT? {escape(v.stft.verdict)}.</p>" if v.stft and more else ""
     named = f", <code>{escape(v.tensor)}</code>" if v.tensor else ""
     return (
         f"<h1>Verification of <code>{escape(v.source)}</code>{named}</h1>"
         f'<p class="verdict">{escape(v.verdict)}</p>'
         f'<p class="outcome {kind}">{words}</p>'
+        f"{stft}"
         f'<p class="soft">Layout {escape(v.layout)}, sample rate {rate}.</p>'
     )
 
@@ -113,9 +117,9 @@ def _headlines(v: Verification) -> str:
     if v.pairs:
         shown.append(
             (
-                "Energy at negative frequencies",
+                "Analyticity",
                 number(v.pairs.analyticity),
-                "Analyticity of the pairs: 0, one side only, so magnitudes are smooth envelopes; 1, as a real filter.",
+                "Energy on the wrong side of the spectrum: at 0 magnitudes are smooth envelopes, 1 is a real filter.",
             )
         )
     if v.scales:
@@ -123,7 +127,7 @@ def _headlines(v: Verification) -> str:
             (
                 "Frequency scale",
                 SCALE_NAMES.get(v.scales.best, v.scales.best),
-                f"Sorted peaks lie within {percent(v.scales.residual[v.scales.best])} of a straight line on it.",
+                f"Sorted peaks stray {percent(v.scales.residual[v.scales.best])} of their range from a straight line.",
             )
         )
     if v.probe:
@@ -180,7 +184,7 @@ def _impulses(v: Verification, bank: FilterBank | None, reference: FilterBank | 
     shown = [
         (
             figures.impulse_response(bank, index, reference, why),
-            f"Filter {index}, peak {hertz(v.filters[index].peak_hz)}: {why}.",
+            f"Filter {index}, peak {hertz(v.filters[index].peak_hz)} Hz: {why}.",
         )
         for index, why in _selection(v)
     ]
@@ -215,10 +219,8 @@ def _drift(v: Verification) -> str:
         return ""
     peaks = [f.peak_hz for f in v.filters]
     worst = _largest(v.drift.change)
-    intro = (
-        f"Against {v.drift.reference}. {percent(v.drift.total)} in total; most in filter {worst}, "
-        f"{percent(v.drift.change[worst])}."
-    )
+    most = f"most in filter {worst}, {percent(v.drift.change[worst])}" if v.drift.total else "no filter has changed"
+    intro = f"Against {v.drift.reference}: {percent(v.drift.total)} in total; {most}."
     shown = [
         (
             figures.drift(v.drift, peaks, v.sample_rate),
@@ -230,6 +232,27 @@ def _drift(v: Verification) -> str:
         ),
     ]
     return section("Drift from the reference", figure_grid(*shown), intro)
+
+
+def _pairs(pairs: PairsAnswer | None) -> str:
+    if pairs is None:
+        return ""
+    shown = (
+        ("Orthogonality", pairs.orthogonality, "Likeness of the two halves of a pair; 0 is a right angle."),
+        ("Balance", pairs.balance, "Size of the real half over the imaginary one; 1 is equal."),
+        (
+            "Hilbert error",
+            pairs.hilbert_error,
+            "Distance of one half from the other's Hilbert transform; 0 is analytic.",
+        ),
+        (
+            "Time reversal",
+            pairs.time_reversed,
+            "Likeness of one half to the other backwards; 1 with a poor analyticity: a mirror.",
+        ),
+    )
+    numbers = cards((name, number(value), words) for name, value, words in shown)
+    return section("The pairs", numbers, f"Are they analytic? {pairs.verdict}.")
 
 
 def _whole_bank(v: Verification, bank: FilterBank | None) -> str:
@@ -276,7 +299,10 @@ def _sound(v: Verification) -> str:
         f"{number(v.sound.mean_db, 3)} dB on average, {number(v.sound.rms_db, 3)} dB root mean square, "
         f"{number(v.sound.max_db, 3)} dB at most."
     )
-    shown = (figures.sound_difference(v.sound), "Mean absolute difference of the log magnitude in each bin.")
+    shown = (
+        figures.sound_difference(v.sound),
+        "Mean difference of each bin, as far as it is heard; above 0 it is louder than the reference.",
+    )
     return section("What it does to sound", figure_grid(shown), intro)
 
 
@@ -294,8 +320,8 @@ def _filter_table(v: Verification) -> str:
 
 
 def _filter_row(f: FilterAnswer, v: Verification) -> list[str]:
-    hertz = [f"{value:.1f}" for value in (f.peak_hz, f.centroid_hz, f.bandwidth_3db_hz, f.erb_hz)]
-    row = [str(f.index), *hertz, *map(number, (f.q, f.leakage, f.effective_bins, f.sinusoid))]
+    frequencies = map(hertz, (f.peak_hz, f.centroid_hz, f.bandwidth_3db_hz, f.erb_hz))
+    row = [str(f.index), *frequencies, *map(number, (f.q, f.leakage, f.effective_bins, f.sinusoid))]
     if v.drift:
         row += [number(values[f.index]) for values in (v.drift.change, v.drift.cosine, v.drift.jsd)]
     return row
@@ -317,7 +343,7 @@ def _method(v: Verification, bank: FilterBank | None, reference: FilterBank | No
                 "ρ",
                 "Each filter is demodulated by its own frequency; the filters of an STFT are then copies of one "
                 "window, a matrix of rank one, and ρ is the share of energy outside the first singular value. DC and "
-                f"Nyquist are left out. {v.stft.verdict}",
+                "Nyquist are left out.",
             )
         )
     if v.drift:
@@ -338,7 +364,9 @@ def _method(v: Verification, bank: FilterBank | None, reference: FilterBank | No
             )
         )
     if v.pairs:
-        facts.append(("Pairs", f"Energy at negative over energy at positive frequencies. {v.pairs.verdict}"))
+        facts.append(
+            ("Pairs", "Energy on the wrong side of the spectrum over energy on the side where the bank turns.")
+        )
     items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in facts)
     words = (
         "<p>Every number above stands as JSON in this file, in the element with the id <code>verification</code>.</p>"
@@ -347,11 +375,12 @@ def _method(v: Verification, bank: FilterBank | None, reference: FilterBank | No
 
 
 def _selection(v: Verification) -> list[tuple[int, str]]:
-    """A low, a middle and a high filter, and the one that drifted most or answers most broadly."""
-    order = sorted(range(len(v.filters)), key=lambda index: v.filters[index].peak_hz)
+    """A low, a middle and a high filter, and the one that drifted most or, without drift, is broadest."""
+    alive = [f for f in v.filters if math.isfinite(f.peak_hz)] or v.filters
+    order = [f.index for f in sorted(alive, key=lambda f: f.peak_hz)]
     last = len(order) - 1
     chosen = [(order[last // 10], "low"), (order[last // 2], "middle"), (order[last - last // 10], "high")]
-    if v.drift:
+    if v.drift and v.drift.total:
         chosen.append((_largest(v.drift.change), "drifted most"))
     else:
         chosen.append((_largest([f.erb_hz for f in v.filters]), "broadest"))

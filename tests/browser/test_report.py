@@ -53,7 +53,11 @@ Case = tuple[Verification, FilterBank | None, FilterBank | None]
 
 def noisy() -> Case:
     bank, reference = stft_bank(0.1), stft_bank()
-    return dataclasses.replace(verified(bank, reference), checks=checks(), sound=heard()), bank, reference
+    return (
+        dataclasses.replace(verified(bank, reference), checks=checks(), sound=heard(bank, reference)),
+        bank,
+        reference,
+    )
 
 
 def alone(bank: FilterBank) -> Case:
@@ -178,11 +182,15 @@ def test_the_report_shows_itself_without_network_or_complaint(
     background = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, background[4:-1].split(","))) < 200) == (theme == "dark")
     screenshot(browser, SCREENSHOTS / f"{name}_{theme}_{width}.png", width)
+    for details in browser.find_elements("css selector", "details"):
+        browser.execute_script("arguments[0].querySelector('summary').click()", details)
+        assert details.find_element("css selector", "tbody tr").is_displayed()
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
 
 
 def expected_words(v: Verification) -> Iterator[str]:
     if v.bank and v.bank.kappa:
-        yield "1.83"
+        yield f"{v.bank.kappa:.4g}"
     if v.drift:
         yield "Drift from the reference"
     if v.sound:

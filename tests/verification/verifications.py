@@ -1,27 +1,22 @@
-"""Verifications of small banks, filled by short plain code, for tests of what is made of the answers."""
+"""Verifications of small banks, for tests of what is made of the answers."""
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
-from torch import Tensor
 
 import speechconv as sc
-from speechconv.verification.answers import (
-    BankAnswer,
-    Check,
-    DriftAnswer,
-    FilterAnswer,
-    PairsAnswer,
-    ProbeAnswer,
-    ScalesAnswer,
-    SoundAnswer,
-    StftAnswer,
-    Verification,
-)
+from speechconv.verification.answers import Check, SoundAnswer, Verification
+from speechconv.verification.bank_properties import describe_bank
+from speechconv.verification.drift import drift
 from speechconv.verification.filter_bank import FilterBank
+from speechconv.verification.filter_shape import describe_filters
+from speechconv.verification.identity import identify
+from speechconv.verification.pairs import examine_pairs
+from speechconv.verification.probe import probe
+from speechconv.verification.scales import fit_scales
+from speechconv.verification.sound import sound
 
 SAMPLE_RATE = 16000
 
@@ -55,96 +50,56 @@ def random_bank(filters: int = 64, taps: int = 256, pairs: bool = True) -> Filte
 def verified(
     bank: FilterBank, reference: FilterBank | None = None, *, source: str = "model.safetensors"
 ) -> Verification:
-    """Answers whose numbers come from the bank where a line of code gives them, and stand in where it takes more."""
-    power = _power(bank)
-    frequencies = np.linspace(0, bank.sample_rate / 2, power.shape[1])
-    filters = [_describe(index, row, frequencies) for index, row in enumerate(power.numpy())]
-    drift = None if reference is None else _drift(bank, reference)
-    kappa = None if bank.hop_length is None else 1.8301
+    """Every question that the bank itself answers."""
+    filters = describe_filters(bank)
+    stft = identify(bank)
     return Verification(
         source=source,
         tensor=bank.name,
         layout=bank.layout,
         sample_rate=bank.sample_rate,
         sample_rate_assumed=False,
-        verdict=f"{bank.name}: {len(bank.real)} filters of {bank.real.shape[1]} taps.",
-        stft=StftAnswer(False, 9.9e-5, None, 400, None, None, -1, [f.peak_hz for f in filters], "No: 1 % away.")
-        if bank.imag is not None
-        else None,
-        drift=drift,
+        verdict=f"{len(bank.real)} filters of {bank.real.shape[1]} taps; an STFT: {stft.verdict}",
+        stft=stft,
+        drift=None if reference is None else drift(bank, reference, "stft: n_fft 400, hann"),
         filters=filters,
-        scales=ScalesAnswer("linear", {"linear": 0.001, "mel_htk": 0.11, "mel_slaney": 0.1, "bark": 0.13, "erb": 0.12}),
-        bank=BankAnswer(
-            hop_length=bank.hop_length,
-            A=None if kappa is None else 300.0,
-            B=None if kappa is None else 300.0 * kappa,
-            kappa=kappa,
-            kappa_two_sided=None if kappa is None or bank.imag is None else 1.1885,
-            aliasing=None if kappa is None else 0.02,
-            parseval=None if kappa is None else 0.4,
-            reconstruction_error=None if kappa is None else 3e-15,
-            coherence=0.67,
-            effective_rank=200.4,
-            rows=len(bank.rows),
-            taps=bank.real.shape[1],
-            response_hz=frequencies.tolist(),
-            cumulative_response=(power.sqrt().mean(0) / power.sqrt().mean(0).max()).tolist(),
-        ),
-        pairs=None
-        if bank.imag is None
-        else PairsAnswer(1e-4, 0.01, 1.0, 0.02, 0.5, "Analytic pairs.", [1e-4] * len(filters)),
+        scales=fit_scales([answer.peak_hz for answer in filters]),
+        bank=describe_bank(bank),
+        pairs=examine_pairs(bank),
         sound=None,
         probe=None,
         checks=[],
     )
 
 
-def heard() -> SoundAnswer:
-    return SoundAnswer("a.wav", "the STFT", 0.21, 7.5, 0.4, [0.1 + 0.1 * math.sin(k / 9) ** 2 for k in range(201)])
-
-
-def probed(channels: int = 512, sines: int = 48) -> ProbeAnswer:
-    """Band-pass answers, most of them below 1 kHz."""
-    frequencies = np.geomspace(50, 7600, sines)
-    peaks = 60 * (7000 / 60) ** (np.random.default_rng(0).beta(1.2, 1.6, channels))
-    response = 0.02 + np.exp(-0.5 * (np.log(frequencies / peaks[:, None]) / 0.25) ** 2)
-    peak_hz = frequencies[response.argmax(1)].tolist()
-    return ProbeAnswer(0.1, frequencies.tolist(), response.tolist(), peak_hz, 400, 320, 21.25)
+def heard(bank: FilterBank, reference: FilterBank) -> SoundAnswer:
+    """Half a second of white noise that fades out."""
+    noise = torch.randn(8000, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    return sound(bank, reference, noise * torch.linspace(1, 0.1, 8000, dtype=torch.float64), "noise.wav")
 
 
 def encoder() -> Verification:
-    """An encoder of several layers: nothing but a probe."""
+    """Of several layers, shaped as wav2vec 2.0's encoder but small and untrained: nothing but a probe."""
+    torch.manual_seed(4)
     return Verification(
-        "wav2vec2-base", "", "several layers", SAMPLE_RATE, True, "An encoder of 7 layers.",
-        None, None, [], None, None, None, None, probed(), [],
-    )  # fmt: skip
+        source="wav2vec2-base",
+        tensor="",
+        layout="several layers",
+        sample_rate=SAMPLE_RATE,
+        sample_rate_assumed=True,
+        verdict="An encoder of 7 layers, probed with sines.",
+        stft=None,
+        drift=None,
+        filters=[],
+        scales=None,
+        bank=None,
+        pairs=None,
+        sound=None,
+        probe=probe(sc.FeatureEncoder(channels=64), SAMPLE_RATE),
+        checks=[],
+    )
 
 
 def checks() -> list[Check]:
-    return [Check("bank.kappa", 1.8301, 2.0, True), Check("stft.rho", 9.9e-5, 1e-6, False)]
-
-
-def _power(bank: FilterBank) -> Tensor:
-    power = torch.fft.rfft(bank.real, 4096).abs() ** 2
-    return power if bank.imag is None else power + torch.fft.rfft(bank.imag, 4096).abs() ** 2
-
-
-def _describe(index: int, power: np.ndarray, frequencies: np.ndarray) -> FilterAnswer:
-    peak = float(frequencies[power.argmax()])
-    erb = float(power.sum() / power.max() * frequencies[1])
-    share = power / power.sum()
-    spread = float(np.exp(-(share * np.log(share + 1e-300)).sum()))
-    centroid = float((share * frequencies).sum())
-    return FilterAnswer(index, peak, centroid, 0.96 * erb, erb, peak / erb, 0.01, spread, 0.99)
-
-
-def _drift(bank: FilterBank, reference: FilterBank) -> DriftAnswer:
-    z, z0 = bank.filters, reference.filters
-    change = ((z - z0).norm(dim=1) / z0.norm(dim=1)).tolist()
-    cosine = ((z.conj() * z0).sum(1).abs() / z.norm(dim=1) / z0.norm(dim=1)).tolist()
-    p, q = (_power(b) / _power(b).sum(1, keepdim=True) for b in (bank, reference))
-    m = (p + q) / 2
-    jsd = (0.5 * ((p * (p / m).log2()).nansum(1) + (q * (q / m).log2()).nansum(1))).clamp(0, 1).sqrt().tolist()
-    ones = [1.0] * len(change)
-    total = float((z - z0).norm() / z0.norm())
-    return DriftAnswer("stft: n_fft 400, hann", total, change, cosine, ones, ones, ones, jsd)
+    """One that holds, one that does not."""
+    return [Check("bank.kappa", 1.83, 2.0, True), Check("stft.rho", 9.9e-3, 1e-6, False)]

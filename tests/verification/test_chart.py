@@ -1,0 +1,53 @@
+"""Charts as SVG: marks lie where the axes say, and an XML parser reads the result."""
+
+from __future__ import annotations
+
+import math
+import re
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from speechconv.verification.chart import Axis, Chart
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "log"),
+    [(0, 8, False), (0, 1.05e-7, False), (-3.2, 3.2, False), (0, 1, False), (20, 8000, True), (1e-6, 3, True)],
+)
+def test_ticks_are_few_and_inside_the_axis(low: float, high: float, log: bool) -> None:
+    ticks = Axis("x", low, high, log).ticks()
+    assert 3 <= len(ticks) <= 8
+    assert all(low - 1e-9 * high <= tick <= high * (1 + 1e-9) for tick in ticks)
+    assert ticks == sorted(ticks)
+
+
+def test_an_axis_that_counts_has_whole_ticks_however_short() -> None:
+    assert Axis("filter", 0.5, 3.5, whole=True).ticks() == [1, 2, 3]
+    assert Axis("filter", 0.5, 1.5, whole=True).ticks() == [1]
+
+
+def test_dots_lie_at_their_share_of_a_logarithmic_axis() -> None:
+    chart = Chart(Axis("Hz", 100, 10000, log=True), Axis("share", 0, 1))
+    chart.dots([100, 1000, 10000], [0, 0.5, 1], "first")
+    svg = ElementTree.fromstring(chart.svg("three dots"))
+    (dots,) = [path for path in svg.iter("path") if path.get("class") == "dots first"]
+    (frame,) = svg.iter("rect")
+    left, top, width, height = (float(frame.get(name, "")) for name in ("x", "y", "width", "height"))
+    points = [(float(x), float(y)) for x, y in re.findall(r"M([\d.]+),([\d.]+)h0", dots.get("d", ""))]
+    expected = [(left + width * share, top + height * (1 - share)) for share in (0, 0.5, 1)]
+    assert points == [pytest.approx(point, abs=0.06) for point in expected]  # written to a tenth of a unit
+
+
+def test_what_an_axis_cannot_show_is_left_out() -> None:
+    chart = Chart(Axis("Hz", 1, 10, log=True), Axis("share", 0, 1))
+    chart.dots([0, -1, 5, 5, 5, 20], [0.5, 0.5, math.nan, math.inf, 0.5, 0.5], "first")
+    (dots,) = re.findall(r'class="dots first" d="(.*?)"', chart.svg("one dot"))
+    assert dots.count("M") == 1
+
+
+def test_words_are_escaped() -> None:
+    svg = Chart(Axis("<b>", 0, 1), Axis("y", 0, 1)).svg('a "quoted" <script>')
+    root = ElementTree.fromstring(svg)
+    assert root.get("aria-label") == 'a "quoted" <script>'
+    assert "<b>" in [text.text for text in root.iter("text")]
