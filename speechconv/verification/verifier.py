@@ -33,7 +33,7 @@ from speechconv.verification.pairs import examine_pairs
 from speechconv.verification.probe import probe
 from speechconv.verification.scales import fit_scales
 from speechconv.verification.sound import sound
-from speechconv.verification.sources import SAMPLE_RATE, bank_of, parse_reference, read_bank
+from speechconv.verification.sources import SAMPLE_RATE, bank_of, parse_reference, pipeline_in, read_bank
 
 Weights = str | os.PathLike[str] | nn.Module | FilterBank | Tensor | NDArray[Any]
 Reference = str | nn.Module | FilterBank | Tensor | NDArray[Any]
@@ -139,8 +139,10 @@ def examine(
         check_known([name], CHECKABLE, "threshold", "verify")
     sample_rate = None if sample_rate is None else check_count("sample_rate", sample_rate)
     hop_length = None if hop_length is None else check_count("hop_length", hop_length)
-    subject = _subject(weights, tensor, sample_rate, hop_length)
     source = _name(weights)
+    if isinstance(weights, str | os.PathLike):
+        weights = pipeline_in(weights) or weights  # a pipeline also knows what its filters started from
+    subject = _subject(weights, tensor, sample_rate, hop_length)
     if isinstance(subject, FilterBank):
         examined = _examine_bank(subject, _reference(reference, weights, subject), audio)
     else:

@@ -218,3 +218,18 @@ def test_sound_without_a_reference_is_refused() -> None:
         sc.verify(real_only(noise(8, 32)), audio=torch.randn(400))
     with pytest.raises(ValueError, match="holds no single bank of filters"):
         sc.verify(sc.FeatureEncoder(channels=4), audio=torch.randn(400))
+
+
+def test_a_saved_pipeline_far_from_its_start_is_compared_with_it(tmp_path: Path) -> None:
+    """So far that no STFT would be guessed from the filters themselves."""
+    pipe = sc.Pipeline.from_preset("logmel", **{"stft.learn": "delta", "stft.periodic": False})
+    with torch.no_grad():
+        next(pipe.parameters()).normal_()
+    pipe.save(tmp_path / "far.safetensors")
+    stft = pipe[0]
+    assert isinstance(stft, sc.ConvSTFT)
+    drift = sc.verify(tmp_path / "far.safetensors").drift
+    assert drift is not None
+    assert drift.reference == "the STFT that it started from"
+    assert drift.total == pytest.approx(stft.drift().total, rel=1e-6)  # the file holds float32
+    assert drift.total > 0.9
