@@ -122,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with recordings/ (FSDD) or speech/")
     parser.add_argument("--output", type=Path, default=Path("learned"), help="folder for weights and reports")
     parser.add_argument("--learn", nargs="+", choices=WAYS, default=list(WAYS))
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument(
         "--seeds", type=int, default=1, help="how many models of each way of learning; the first is verified"
     )
