@@ -120,11 +120,11 @@ class UtteranceStatistics(Layer):
     @property
     def policy(self) -> str | None:
         """ "utterance": of each input, the whole of it; "frozen": given ones; anything else: it needs none."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define policy.")
 
     def freeze(self, moments: Moments) -> None:
         """Use these from now on, whatever comes in; one row, kept in float64 until the layer is cast."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define freeze(moments).")
 
     def _hold(self, mean: Tensor, variance: Tensor) -> None:
         """Frozen statistics, saved with the weights; NaN: not given yet."""

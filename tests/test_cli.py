@@ -51,8 +51,8 @@ def rows(data: bytes) -> np.ndarray:
     return np.frombuffer(data, "<f4").reshape(-1, 80)
 
 
-def extracted(sound: Path, out: Path, **options: object) -> np.ndarray:
-    extract(sound, out, **options)  # type: ignore[arg-type] - options of many types in one dict
+def extracted(sound: Path, out: Path, **options: Any) -> np.ndarray:
+    extract(sound, out, **options)
     return np.load(next(out.glob("*.npy")))
 
 

@@ -100,7 +100,7 @@ def test_what_has_no_shapes_is_refused() -> None:
 
 def test_modules_of_torch_are_refused() -> None:
     with pytest.raises(TypeError, match="expected a speechconv layer or pipeline, got ReLU"):
-        sc.describe(torch.nn.ReLU())  # pyright: ignore[reportArgumentType]
+        sc.describe(torch.nn.ReLU())  # pyright: ignore[reportArgumentType] - refused
 
 
 def test_all_five_parts_of_the_full_pipeline_have_a_row() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,8 +20,8 @@ class Wrapped(sc.Sequential):
     """A composition of someone else's, which fusing copies as it is."""
 
 
-def conformer(**settings: object) -> sc.ConformerConvModule:
-    return sc.ConformerConvModule(4, kernel_size=5, **settings)  # pyright: ignore[reportArgumentType]
+def conformer(**settings: Any) -> sc.ConformerConvModule:
+    return sc.ConformerConvModule(4, kernel_size=5, **settings)
 
 
 NETS: dict[str, Callable[[], sc.Layer]] = {

@@ -172,7 +172,7 @@ def test_same_padding_is_torchs(span: int) -> None:
 @pytest.mark.parametrize("padding", ["full", (1,), (1, 2, 3), (-1, 0), (2, 3), (1.0, 0), 1])
 def test_impossible_paddings_are_refused(padding: object) -> None:
     with pytest.raises(ValueError, match=r"padding \(="):
-        resolve_padding(padding, 5)  # pyright: ignore[reportArgumentType]
+        resolve_padding(padding, 5)  # pyright: ignore[reportArgumentType] - refused
 
 
 @pytest.mark.parametrize(

@@ -661,7 +661,7 @@ def test_what_cannot_be_opened_is_refused_with_what_can(tmp_path: Path) -> None:
             open_pipeline(tmp_path / missing)
 
 
-# Found while testing, not yet mended
+# Once wrong
 
 
 def test_a_pipeline_without_weights_keeps_its_type(tmp_path: Path) -> None:

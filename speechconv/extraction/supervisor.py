@@ -64,7 +64,7 @@ class Supervisor:
                 self._start()
             while self._processes:
                 for connection in wait(list(self._processes)):
-                    yield from self._hear(connection, waiting)  # type: ignore[arg-type] - we gave it connections
+                    yield from self._hear(connection, waiting)  # pyright: ignore[reportArgumentType] - wait gives back what it got
         finally:
             self._kill_all()
 

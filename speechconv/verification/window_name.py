@@ -26,9 +26,7 @@ LARGEST_BETA = 30.0
 
 
 def _cosines(*coefficients: float) -> Callable[[Array], Array]:
-    return lambda turn: sum(  # type: ignore[return-value]
-        (c * np.cos(2 * math.pi * i * turn) for i, c in enumerate(coefficients)), np.zeros_like(turn)
-    )
+    return lambda turn: np.sum([c * np.cos(2 * math.pi * i * turn) for i, c in enumerate(coefficients)], axis=0)
 
 
 _hann = _cosines(0.5, -0.5)

@@ -114,7 +114,7 @@ def weight_norm_keys(state: dict[str, Tensor], style: str) -> dict[str, Tensor]:
     g, v = state[g_key], state[f"{stem}{given}1"]
     if style == "hooks":
         return rest | {f"{stem}weight_g": g, f"{stem}weight_v": v}
-    return rest | {f"{stem}weight": torch._weight_norm(v, g, 2)}  # pyright: ignore[reportPrivateImportUsage]
+    return rest | {f"{stem}weight": torch._weight_norm(v, g, 2)}  # pyright: ignore[reportPrivateImportUsage] - old torch wrote it
 
 
 def off(y: Tensor, expected: Tensor) -> float:

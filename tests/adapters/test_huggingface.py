@@ -536,7 +536,7 @@ def test_what_the_config_says_cannot_be_said_again() -> None:
     with pytest.raises(ValueError, match=r"has a config, which says what strides and layer_norm_first would"):
         huggingface.load(transformers_model(), strides=(1,), layer_norm_first=True)
     with pytest.raises(ValueError, match=r"normalize \(='always'\) must be one of"):
-        huggingface.load(transformers_model(), normalize="always")  # pyright: ignore[reportArgumentType]
+        huggingface.load(transformers_model(), normalize="always")  # pyright: ignore[reportArgumentType] - refused
 
 
 def test_unusual_kernels_without_a_config_need_their_strides() -> None:
@@ -795,7 +795,7 @@ def test_a_tap_of_zeros_is_a_tap_of_zeros() -> None:
     state = transformers_model().state_dict()
     names = [f"encoder.pos_conv_embed.conv.parametrizations.weight.original{i}" for i in (0, 1)]
     lengths, directions = (state.pop(name) for name in names)
-    weight = torch._weight_norm(directions, lengths, 2)  # pyright: ignore[reportPrivateImportUsage]
+    weight = torch._weight_norm(directions, lengths, 2)  # pyright: ignore[reportPrivateImportUsage] - as old files
     weight[:, :, 5] = 0
     state["encoder.pos_conv_embed.conv.weight"] = weight
     body = huggingface.load(state).get_submodule("positional.body")

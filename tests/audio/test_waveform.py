@@ -90,6 +90,6 @@ def test_nan_in_a_channel_that_is_not_taken_does_no_harm() -> None:
 
 def test_options_are_checked() -> None:
     with pytest.raises(ValueError, match=r"channel \(='left'\) must be 'mix' or a number"):
-        Waveform(Array(noise(1), 16000), sample_rate=16000, channel="left")  # type: ignore[arg-type] - refused
+        Waveform(Array(noise(1), 16000), sample_rate=16000, channel="left")  # pyright: ignore[reportArgumentType] - refused
     with pytest.raises(ValueError, match=r"resample \(='maybe'\) must be 'auto' or 'error'"):
-        Waveform(Array(noise(1), 16000), sample_rate=16000, resample="maybe")  # type: ignore[arg-type] - refused
+        Waveform(Array(noise(1), 16000), sample_rate=16000, resample="maybe")  # pyright: ignore[reportArgumentType] - refused

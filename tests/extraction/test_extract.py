@@ -256,7 +256,7 @@ def test_a_disk_that_fills_up_under_the_manifest_stops_the_run_too(
 def test_a_worker_that_meets_a_full_disk_stops_the_run() -> None:
     ours, theirs = multiprocessing.Pipe()
     with ours, theirs:
-        theirs.send(_attempt(full, Input("x", "x.wav")))  # type: ignore[arg-type] - an extractor that fails
+        theirs.send(_attempt(full, Input("x", "x.wav")))  # pyright: ignore[reportArgumentType] - an extractor that fails
         with pytest.raises(OSError, match="No space left"):
             list(Supervisor(Recipe(Path("out")), 1)._hear(ours, deque()))
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import re
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +21,7 @@ from speechconv.frontend.frame_bounds import (
     polyphase,
     two_sided,
 )
+from tests.verification.banks import silero
 
 EXACT = 1e-12  # of B, float64: eigenvalues of a sum of some hundred products
 
@@ -114,11 +113,7 @@ def test_refinement_finds_what_the_grid_steps_over() -> None:
 
 
 def test_sileros_bank_has_the_published_condition_numbers() -> None:
-    found = importlib.util.find_spec("silero_vad")
-    if found is None or not found.submodule_search_locations:
-        pytest.skip("silero-vad is not installed (its twin on an equal bank of our own runs)")
-    weights = load_file(Path(found.submodule_search_locations[0]) / "data" / "silero_vad_16k.safetensors")
-    bank = weights["stft_conv.weight"][:, 0]
+    bank = load_file(silero())["stft_conv.weight"][:, 0]
     assert frame_bounds(bank, 128).kappa == pytest.approx(2.618, abs=5e-4)
     assert frame_bounds(two_sided(*bank.chunk(2)), 128).kappa == pytest.approx(2.0, abs=1e-5)  # float32 weights
 

@@ -64,7 +64,7 @@ def test_bank_equals_librosas(
         fmax=f_max,
         htk=scale == "htk",
         norm=norm,
-        dtype=np.float64,  # pyright: ignore[reportArgumentType] - librosa's hint names the default's type alone
+        dtype=np.float64,
     )
     mel = sc.Mel(n_mels, sample_rate=sample_rate, n_fft=n_fft, f_min=f_min, f_max=f_max, scale=scale, norm=norm)
     assert off(mel.matrix, expected) <= FLOAT
@@ -145,7 +145,7 @@ def test_bands_without_a_bin_are_counted_in_a_warning() -> None:
 @pytest.mark.parametrize("learn", [False, True])
 def test_mel_is_the_product_with_librosas_bank_also_when_cast(learn: bool) -> None:
     x = spectrogram(2, 7, 201)
-    bank = librosa.filters.mel(sr=16000, n_fft=400, n_mels=80, dtype=np.float64)  # pyright: ignore[reportArgumentType]
+    bank = librosa.filters.mel(sr=16000, n_fft=400, n_mels=80, dtype=np.float64)
     expected = x @ torch.as_tensor(bank).T
     mel = sc.Mel(80, sample_rate=16000, n_fft=400, learn=learn)
     assert off(mel(x.float()), expected) <= FLOAT

@@ -81,7 +81,6 @@ def test_the_same_seed_gives_the_same_filters(sounds: tuple[Sounds, Sounds]) -> 
 def test_weights_and_reports_are_kept_from_before_and_after(
     tmp_path: Path, audio_samples: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("speechconv.commands.verify", reason="speechconv verify is not a command yet")
     recipe.main(["--data", str(audio_samples), "--output", str(tmp_path), "--learn", "delta", "--steps", "2"])
     drift = {name: json.loads((tmp_path / f"{name}.json").read_text())["drift"] for name in ("before", "delta0")}
     assert drift["before"]["total"] <= 1e-7
