@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 import speechconv as sc
 from speechconv.cli import main
 from tests.adapters.models import transformers_model
-from tests.verification.test_sources import Payload, stacked, write_onnx, write_torchscript
+from tests.verification.weight_files import Payload, stacked, write_onnx, write_torchscript
 
 COMMAND = [sys.executable, "-m", "speechconv", "verify"]
 
