@@ -41,10 +41,11 @@ format: $(READY)  ## rewrite the sources in the house format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY)  ## time log-mel, the wav2vec 2.0 encoder and live streams, everyone in turn
+bench: $(READY)  ## time log-mel, the wav2vec 2.0 encoder, live streams and verify, everyone in turn
 	$(BIN)/python -m benchmarks.logmel
 	$(BIN)/python -m benchmarks.encoder
 	$(BIN)/python -m benchmarks.streams
+	$(BIN)/python -m benchmarks.verification
 
 clean:  ## forget the environment and what demo made
 	rm -rf $(VENV) demo_features browser_screenshots

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import encoder, logmel, streams, timing
+from benchmarks import encoder, logmel, streams, timing, verification
 
 HEADINGS = "| log-mel | median ms | times real time | times torchaudio's speed |"
 
@@ -46,6 +46,19 @@ def cells(lines: list[str], headings: str) -> list[list[str]]:
     after = lines[next(i for i, line in enumerate(lines) if line.startswith(headings)) + 2 :]
     table = after[: next((i for i, line in enumerate(after) if not line), len(after))]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+
+
+def test_the_verification_benchmark_prints_both_tables(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verification, "verifications", lambda: {"one filter": lambda: None})
+    verification.main(["--repeats", "1"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == timing.machine()
+    assert [row[0] for row in cells(lines, "| verify | median ms |")] == ["one filter"]
+    rows = cells(lines, "| inverse of 1 s | median ms |")
+    assert len(rows) == 3
+    assert all(float(row[1]) > 0 for row in rows)
 
 
 def test_the_encoder_benchmark_prints_speeds_against_the_faster_peer(capsys: pytest.CaptureFixture[str]) -> None:
