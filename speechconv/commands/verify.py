@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ from speechconv.commands.status import BEYOND, OK
 if TYPE_CHECKING:
     from speechconv.pipeline import Pipeline
     from speechconv.verification.answers import Verification
-    from speechconv.verification.filter_bank import FilterBank
 
 
 def add(commands: Any) -> None:
@@ -74,25 +72,22 @@ def add(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from speechconv.verification.verifier import examine
+    from speechconv.verification.verifier import verify
 
     _check_outputs(args)
-    weights, tensor = _weights(args)
-    examined = examine(
-        weights,
-        tensor=tensor,
+    verification = verify(
+        _weights(args),
+        tensor=args.tensor,
+        layout=args.layout,
         sample_rate=args.sample_rate,
         hop_length=args.hop,
         reference=args.reference,
         audio=args.audio,
         thresholds=dict(args.max),
+        report=args.report,
+        name=args.weights,
     )
-    verification = replace(examined.verification, source=args.weights)
     text = json.dumps(verification.to_json(), indent=2) + "\n"
-    if args.report:
-        from speechconv.verification.report import write_report
-
-        write_report(verification, examined.bank, examined.reference, args.report)
     if args.json not in (None, "-"):
         Path(args.json).write_text(text, "utf-8")
     print_result(text if args.json == "-" else "\n".join(summary(verification)) + "\n")
@@ -109,18 +104,18 @@ def _check_outputs(args: argparse.Namespace) -> None:
             raise FileNotFoundError(f"no folder {path.parent} to write {path.name} in; make it first.")
 
 
-def _weights(args: argparse.Namespace) -> tuple[FilterBank | Pipeline, str | None]:
-    """What to look at, and the tensor that is still to be chosen from it."""
-    from speechconv.verification.sources import is_encoder_checkpoint, pipeline_in, read_bank
+def _weights(args: argparse.Namespace) -> str | Pipeline:
+    """The file, or the pipeline that it or a checkpoint of others stands for."""
+    from speechconv.verification.sources import is_encoder_checkpoint, pipeline_in
 
     pipe = pipeline_in(args.weights)
-    if pipe is not None and args.layout is None:  # it also knows what its filters started from
-        return pipe, args.tensor
-    if pipe is None and args.tensor is None and is_encoder_checkpoint(args.weights):
+    if pipe is not None:
+        return pipe
+    if args.tensor is None and is_encoder_checkpoint(args.weights):
         from speechconv.adapters import huggingface
 
-        return huggingface.load(args.weights), None
-    return read_bank(args.weights, args.tensor, layout=args.layout), None
+        return huggingface.load(args.weights)
+    return args.weights
 
 
 def summary(verification: Verification) -> Iterator[str]:

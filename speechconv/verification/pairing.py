@@ -44,6 +44,37 @@ def detect_layout(rows: Tensor) -> Layout:
     return "real"
 
 
+def halves(parts: list[Tensor], name: str, layout: Layout | None) -> tuple[Tensor, Tensor | None, Layout]:
+    """Real parts, imaginary parts if there are any, and their layout.
+
+    Args:
+        parts: one tensor of (rows, taps), or two of (filters, taps).
+        name: of the tensors, for messages.
+        layout: as it is known; None: by evidence.
+
+    Raises:
+        ValueError: a layout that does not fit the tensors.
+    """
+    if len(parts) == 2 and layout in (None, "separate"):
+        if parts[0].shape != parts[1].shape:
+            shapes = " and ".join(str(tuple(part.shape)) for part in parts)
+            raise ValueError(f"the two tensors {name} must have one shape, got {shapes}.")
+        return parts[0], parts[1], "separate"
+    if len(parts) != 1 or layout == "separate":
+        raise ValueError(
+            f"layout {layout or 'separate'} does not fit {len(parts)} tensors ({name}); separate takes two."
+        )
+    rows = parts[0]
+    layout = layout or detect_layout(rows)
+    if layout == "real":
+        return rows, None, layout
+    if len(rows) % 2:
+        raise ValueError(
+            f"{name} has {len(rows)} filters, an odd number, which cannot lie in pairs; try --layout real."
+        )
+    return *split(rows, layout), layout
+
+
 def split(rows: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
     """(real parts, imaginary parts) of rows that lie stacked or interleaved."""
     if layout == "interleaved":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable
 from html import escape
 from importlib.resources import files
@@ -19,7 +20,7 @@ SCALE_NAMES = {"linear": "linear", "mel_htk": "mel (HTK)", "mel_slaney": "mel (S
 
 
 def write_report(
-    verification: Verification, bank: FilterBank | None, reference: FilterBank | None, path: str | Path
+    verification: Verification, bank: FilterBank | None, reference: FilterBank | None, path: str | os.PathLike[str]
 ) -> None:
     """Write a self-contained HTML file; the same arguments give the same bytes.
 

@@ -17,7 +17,7 @@ from speechconv.presets import preset_names
 from speechconv.stages import check_known
 from speechconv.verification.candidates import bank_shape, choose_tensor, listing, named_tensor
 from speechconv.verification.filter_bank import FilterBank, Layout
-from speechconv.verification.pairing import detect_layout, split
+from speechconv.verification.pairing import halves
 from speechconv.verification.weight_file import WeightFile, read_weight_file
 
 SAMPLE_RATE = 16000
@@ -174,29 +174,8 @@ def _bank(file: WeightFile, name: str, layout: Layout | None) -> FilterBank:
     """The bank in the tensor of that name, or in the two that it names, at a sample rate that is assumed."""
     names = [part.strip() for part in name.split(",")]
     parts = [_rows(file.tensors, part, file.where) for part in names]
-    real, imag, layout = _halves(parts, name, layout)
+    real, imag, layout = halves(parts, name, layout)
     return FilterBank(name, real, imag, layout, SAMPLE_RATE, file.strides.get(names[0]), sample_rate_assumed=True)
-
-
-def _halves(parts: list[Tensor], name: str, layout: Layout | None) -> tuple[Tensor, Tensor | None, Layout]:
-    if len(parts) == 2 and layout in (None, "separate"):
-        if parts[0].shape != parts[1].shape:
-            shapes = " and ".join(str(tuple(part.shape)) for part in parts)
-            raise ValueError(f"the two tensors {name} must have one shape, got {shapes}.")
-        return parts[0], parts[1], "separate"
-    if len(parts) != 1 or layout == "separate":
-        raise ValueError(
-            f"layout {layout or 'separate'} does not fit {len(parts)} tensors ({name}); separate takes two."
-        )
-    rows = parts[0]
-    layout = layout or detect_layout(rows)
-    if layout == "real":
-        return rows, None, layout
-    if len(rows) % 2:
-        raise ValueError(
-            f"{name} has {len(rows)} filters, an odd number, which cannot lie in pairs; try --layout real."
-        )
-    return *split(rows, layout), layout
 
 
 def _rows(tensors: Mapping[str, Tensor], name: str, where: str) -> Tensor:

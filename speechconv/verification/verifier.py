@@ -7,14 +7,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from speechconv.checks import check_count
+from speechconv.checks import check_choice, check_count
 from speechconv.conv import Conv1d
 from speechconv.frontend.stft import ConvSTFT
 from speechconv.layer import Layer
@@ -25,12 +25,13 @@ from speechconv.verification import answers
 from speechconv.verification.answers import Check, Verification
 from speechconv.verification.bank_properties import describe_bank
 from speechconv.verification.drift import drift
-from speechconv.verification.filter_bank import FilterBank
+from speechconv.verification.filter_bank import FilterBank, Layout
 from speechconv.verification.filter_shape import describe_filters
 from speechconv.verification.identity import fit_stft, identify, nearest_stft
-from speechconv.verification.pairing import detect_layout, split
+from speechconv.verification.pairing import halves
 from speechconv.verification.pairs import examine_pairs
 from speechconv.verification.probe import probe
+from speechconv.verification.report import write_report
 from speechconv.verification.scales import fit_scales
 from speechconv.verification.sound import sound
 from speechconv.verification.sources import SAMPLE_RATE, bank_of, parse_reference, pipeline_in, read_bank
@@ -80,18 +81,22 @@ def verify(
     weights: Weights,
     *,
     tensor: str | None = None,
+    layout: Layout | None = None,
     sample_rate: int | None = None,
     hop_length: int | None = None,
     reference: Reference | None = None,
     audio: Audio | None = None,
     thresholds: Mapping[str, float] | None = None,
+    report: str | os.PathLike[str] | None = None,
+    name: str | None = None,
 ) -> Verification:
     """Ask filters what they are: an STFT or not, how far from their reference, and whether they lose anything.
 
     Args:
         weights: a file or preset (see `read_bank`); a Pipeline, ConvSTFT, Conv1d or encoder; a FilterBank; or filters
             as a tensor or array, (filters, taps) or (filters, 1, taps).
-        tensor: name of the filters in a file or pipeline; None: the one that looks like it.
+        tensor: name of the filters in a file or pipeline, "REAL,IMAG" for two; None: the one that looks like it.
+        layout: how pairs lie in it: "stacked", "interleaved", "separate", or "real" for none; None: by evidence.
         sample_rate: Hz; None: the pipeline's, else 16000.
         hop_length: samples between two frames; None: the module's, else unknown, and then only what needs none is
             answered.
@@ -100,6 +105,8 @@ def verify(
         audio: a sound file, or (samples,) at `sample_rate`, to hear bank and reference with.
         thresholds: largest allowed value by name, such as {"bank.kappa": 3.0, "stft.rho": 1e-6}. What has no answer is
             beyond every threshold.
+        report: HTML file to write with all of it, one page that needs no network.
+        name: what the report and the JSON call the weights; None: the file, else their type.
 
     Raises:
         FileNotFoundError: no such file.
@@ -112,37 +119,15 @@ def verify(
         >>> answer.verdict, round(answer.bank.kappa, 2), answer.passed
         ('yes: n_fft 512, periodic Hann', 1.67, True)
     """
-    return examine(
-        weights,
-        tensor=tensor,
-        sample_rate=sample_rate,
-        hop_length=hop_length,
-        reference=reference,
-        audio=audio,
-        thresholds=thresholds,
-    ).verification
-
-
-def examine(
-    weights: Weights,
-    *,
-    tensor: str | None = None,
-    sample_rate: int | None = None,
-    hop_length: int | None = None,
-    reference: Reference | None = None,
-    audio: Audio | None = None,
-    thresholds: Mapping[str, float] | None = None,
-) -> Examined:
-    """As `verify`; also gives the bank and the reference."""
     thresholds = dict(thresholds or {})
     for name in thresholds:
         check_known([name], CHECKABLE, "threshold", "verify")
     sample_rate = None if sample_rate is None else check_count("sample_rate", sample_rate)
     hop_length = None if hop_length is None else check_count("hop_length", hop_length)
-    source = _name(weights)
+    source = _name(weights) if name is None else name
     if isinstance(weights, str | os.PathLike):
         weights = pipeline_in(weights) or weights  # a pipeline also knows what its filters started from
-    subject = _subject(weights, tensor, sample_rate, hop_length)
+    subject = _subject(weights, source, tensor, layout, sample_rate, hop_length)
     if isinstance(subject, FilterBank):
         examined = _examine_bank(subject, _reference(reference, weights, subject), audio)
     else:
@@ -151,7 +136,10 @@ def examine(
         examined = _examine_encoder(subject, sample_rate)
     verification = dataclasses.replace(examined.verification, source=source)
     checks = [_check(verification, name, limit) for name, limit in thresholds.items()]
-    return dataclasses.replace(examined, verification=dataclasses.replace(verification, checks=checks))
+    verification = dataclasses.replace(verification, checks=checks)
+    if report is not None:
+        write_report(verification, examined.bank, examined.reference, report)
+    return verification
 
 
 def _examine_bank(bank: FilterBank, given: tuple[FilterBank, str] | None, audio: Audio | None) -> Examined:
@@ -220,12 +208,17 @@ def _check(verification: Verification, name: str, limit: float) -> Check:
 
 
 def _subject(
-    weights: Weights | Reference, tensor: str | None, sample_rate: int | None, hop_length: int | None
+    weights: Weights | Reference,
+    source: str,
+    tensor: str | None,
+    layout: Layout | None,
+    sample_rate: int | None,
+    hop_length: int | None,
 ) -> FilterBank | Layer:
     """The bank, or the encoder that holds no single one."""
     if isinstance(weights, str | os.PathLike):
-        return read_bank(weights, tensor, sample_rate=sample_rate, hop_length=hop_length)
-    found = _in_memory(weights, tensor)
+        return read_bank(weights, tensor, layout=layout, sample_rate=sample_rate, hop_length=hop_length)
+    found = _in_memory(weights, source, tensor, layout)
     if isinstance(found, FilterBank):
         return dataclasses.replace(
             found,
@@ -236,9 +229,12 @@ def _subject(
     return found
 
 
-def _in_memory(weights: nn.Module | FilterBank | Tensor | NDArray[Any], tensor: str | None) -> FilterBank | Layer:
+def _in_memory(
+    weights: nn.Module | FilterBank | Tensor | NDArray[Any], source: str, tensor: str | None, layout: Layout | None
+) -> FilterBank | Layer:
+    check_choice("layout", layout, (None, *get_args(Layout)))
     if isinstance(weights, Pipeline):
-        return bank_of(weights, tensor)
+        return bank_of(weights, tensor, layout=layout, where=source)
     if tensor is not None:
         raise ValueError(f"tensor (={tensor!r}) chooses from a file or a pipeline; {_name(weights)} holds one bank.")
     match weights:
@@ -247,33 +243,29 @@ def _in_memory(weights: nn.Module | FilterBank | Tensor | NDArray[Any], tensor: 
             halves = (rows, None) if weights.imag is None else rows.chunk(2)
             return dataclasses.replace(weights, real=halves[0], imag=halves[1])
         case ConvSTFT():
-            return _bank("kernel", weights.kernel, weights.hop_length)
+            return _bank("kernel", weights.kernel, weights.hop_length, "stacked")
         case Conv1d() if weights.in_channels == weights.groups == weights.dilation == 1:
-            return _bank("weight", weights.weight, weights.stride)
+            return _bank("weight", weights.weight, weights.stride, layout)
         case nn.Conv1d() if weights.in_channels == weights.dilation[0] == 1:
-            return _bank("weight", weights.weight, weights.stride[0])
+            return _bank("weight", weights.weight, weights.stride[0], layout)
         case Layer() if weights.in_channels == WAVEFORM:
             return weights
         case torch.Tensor() | np.ndarray():
-            return _bank("weights", torch.as_tensor(weights), None)
+            return _bank("weights", torch.as_tensor(weights), None, layout)
     raise TypeError(
         "expected a file, a Pipeline, a layer that takes a waveform, a Conv1d of one channel, a FilterBank or a tensor "
         f"of filters, got {_name(weights)}."
     )
 
 
-def _bank(name: str, filters: Tensor, hop_length: int | None) -> FilterBank:
-    """Rows of real filters, or complex ones, in the layout that they show."""
+def _bank(name: str, filters: Tensor, hop_length: int | None, layout: Layout | None) -> FilterBank:
+    """Rows of real filters in that layout, or the one that they show; or complex ones."""
     if filters.ndim == 3 and filters.shape[1] == 1:
         filters = filters[:, 0]
     if filters.is_complex():
         filters = torch.cat((filters.real, filters.imag))
         layout = "stacked"
-    else:
-        layout = None
-    rows = _checked(filters.detach(), name)
-    layout = layout or detect_layout(rows)
-    real, imag = (rows, None) if layout == "real" else split(rows, layout)
+    real, imag, layout = halves([_checked(filters.detach(), name)], name, layout)
     return FilterBank(name, real, imag, layout, SAMPLE_RATE, hop_length, sample_rate_assumed=True)
 
 
@@ -296,7 +288,7 @@ def _reference(given: Reference | None, weights: Weights, bank: FilterBank) -> t
     if isinstance(given, str):
         return parse_reference(given, bank)
     if given is not None:
-        subject = _subject(given, None, bank.sample_rate, bank.hop_length)
+        subject = _subject(given, _name(given), None, None, bank.sample_rate, bank.hop_length)
         if not isinstance(subject, FilterBank):
             raise ValueError(f"a reference must be one bank of filters, got {_name(given)}.")
         return subject, _name(given)

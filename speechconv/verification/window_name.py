@@ -130,9 +130,9 @@ def _best(candidates: list[_Candidate], taps: int) -> _Candidate:
 
 
 def _support(window: Array, noise: float) -> tuple[int, int]:
-    """First and last sample that stands out of the noise."""
+    """First and last sample that stands out of the noise, as the largest always does."""
     size = np.abs(window)
-    there = np.flatnonzero(size > noise * size.max())
+    there = np.flatnonzero(size >= min(noise, 1.0) * size.max())
     return int(there[0]), int(there[-1])
 
 

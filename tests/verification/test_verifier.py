@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import speechconv as sc
-from speechconv.verification.verifier import CHECKABLE, examine
+from speechconv.verification.verifier import CHECKABLE
 from tests.verification.banks import dft, gabor, hann, noise, pairs, real_only, silero, silero_twin
 
 YES = "yes: n_fft 256, periodic Hann"
@@ -161,11 +161,27 @@ def test_every_number_is_json() -> None:
     assert json.loads(text)["bank"]["kappa"] is None  # infinite: three rows cannot hold eight samples
 
 
-def test_the_report_gets_what_was_looked_at() -> None:
-    examined = examine(pairs(dft(256, hann(256))))
-    assert examined.bank is not None
-    assert examined.reference is not None
-    assert examined.reference.real.shape == (129, 256)
+def test_the_report_shows_the_bank_beside_the_reference_that_was_found(tmp_path: Path) -> None:
+    sc.verify(pairs(dft(256, hann(256))), report=tmp_path / "out.html", name="mine & <yours>")
+    page = (tmp_path / "out.html").read_text("utf-8")
+    assert "The reference, in dB of its own largest response." in page
+    assert "mine &amp; &lt;yours&gt;" in page
+    sc.verify(real_only(noise(8, 64)), report=tmp_path / "out.html")
+    assert "The reference, in dB" not in (tmp_path / "out.html").read_text("utf-8")
+
+
+def test_a_layout_may_be_forced_on_a_tensor() -> None:
+    rows = noise(6, 32)
+    answers = {layout: sc.verify(rows, layout=layout) for layout in ("real", "stacked", "interleaved")}
+    assert {layout: len(answer.filters) for layout, answer in answers.items()} == {
+        "real": 6,
+        "stacked": 3,
+        "interleaved": 3,
+    }
+    with pytest.raises(ValueError, match="weights has 5 filters, an odd number"):
+        sc.verify(rows[:5], layout="stacked")
+    with pytest.raises(ValueError, match=r"layout \(='rows'\) must be one of"):
+        sc.verify(rows, layout="rows")  # pyright: ignore[reportArgumentType] - refused
 
 
 def test_1024_filters_of_512_at_hop_4_are_inverted_exactly() -> None:
@@ -229,3 +245,9 @@ def test_a_saved_pipeline_far_from_its_start_is_compared_with_it(tmp_path: Path)
     assert drift.reference == "the STFT that it started from"
     assert drift.total == pytest.approx(stft.drift().total, rel=1e-6)  # the file holds float32
     assert drift.total > 0.9
+
+
+@pytest.mark.parametrize("taps", [2, 3, 8, 32])
+def test_a_few_random_filters_that_have_no_window_at_all_are_described(taps: int) -> None:
+    for seed in range(20):
+        assert not sc.verify(noise(6, taps, seed=seed), layout="stacked").stft.is_stft  # pyright: ignore[reportOptionalMemberAccess] - a bank has an answer
