@@ -17,6 +17,7 @@ M cos(n (w - w0)) within pi / n of it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -31,8 +32,11 @@ ACCURACY = 1e-7
 ROUNDS = 30
 """Halvings of the grid's step at most: only a bank with A = 0 needs as many."""
 
-CANDIDATES = 4
-"""Extremal grid points that are refined; more would be equal to rounding in a tight frame only."""
+CANDIDATES = 16
+"""Points that are refined, for each degree of the polynomial: it has no more dips than degrees."""
+
+TIES = 4
+"""Of points that are equal to rounding, as all are in a tight frame, so many are refined."""
 
 
 @dataclass(frozen=True)
@@ -208,40 +212,47 @@ def _bounds(least: float, largest: float, filters: Tensor) -> FrameBounds:
 
 
 def _refined(lags: Tensor) -> tuple[float, float]:
-    """Smallest and largest eigenvalue over all w: from a grid's extremal points the step is halved again and again.
+    """Smallest and largest eigenvalue over all w: around the extremes of a grid the step is halved again and again.
 
-    v^H G v is a trigonometric polynomial of degree n = P - 1 for every v, so by Riesz's lemma no value between points
-    one `step` apart exceeds the largest one seen by more than the share 1 - cos(n step / 2) of B; likewise for B - G.
+    v^H G v is a trigonometric polynomial of degree n = P - 1 for every v. So by Riesz's lemma, for B - G, the point
+    next to the lowest of all, at most half a `step` away, is above it by no more than the `slack` B (1 - cos(n step /
+    2)): it is among the points that are kept. Likewise for the highest.
     """
-    degree = len(lags) - 1
+    degree, hop = len(lags) - 1, lags.shape[1]
     num_points = 8 * len(lags) + 1
     step = math.pi / (num_points - 1)
     eigenvalues = _on_grid(lags, num_points)
-    omega = torch.arange(num_points, dtype=torch.float64, device=lags.device) * step
-    low, high = (omega, eigenvalues[:, 0]), (omega, -eigenvalues[:, -1])
+    places = torch.arange(num_points, device=lags.device)
+    low, high = (places, eigenvalues[:, 0]), (places, -eigenvalues[:, -1])
     for _ in range(ROUNDS):
         least, largest = float(low[1].min()), -float(high[1].min())
         slack = largest * (1 - math.cos(degree * step / 2))
         if slack <= ACCURACY * least:
             break
         step /= 2
-        low = _halve(lags, *_lowest(*low, slack), step, 0, 1.0)
-        high = _halve(lags, *_lowest(*high, slack), step, -1, -1.0)
+        rounding, most = hop * torch.finfo(torch.float64).eps * largest, CANDIDATES * len(lags)
+        low, high = (_lowest(*points, slack, rounding, most) for points in (low, high))
+        low = _halve(low, lambda omega: _at(lags, omega)[:, 0], step)
+        high = _halve(high, lambda omega: -_at(lags, omega)[:, -1], step)
     return float(low[1].min()), -float(high[1].min())
 
 
-def _lowest(omega: Tensor, values: Tensor, slack: float) -> tuple[Tensor, Tensor]:
-    """The few lowest points that stand no higher than their neighbours and may lie beside the lowest of all."""
-    order = omega.argsort()
-    omega, values = omega[order], values[order]
-    around = F.pad(values, (1, 1), value=math.inf)
-    low = (values <= around[:-2]) & (values <= around[2:]) & (values <= values.min() + slack)
-    omega, values = omega[low], values[low]
-    best = values.argsort()[:CANDIDATES]
-    return omega[best], values[best]
+Points = tuple[Tensor, Tensor]
+"""Places, in steps from 0, and values there."""
 
 
-def _halve(lags: Tensor, omega: Tensor, values: Tensor, step: float, which: int, sign: float) -> tuple[Tensor, Tensor]:
-    """The points, and those one `step` on both sides of each; G(-w) has the eigenvalues of G(w), so none is outside."""
-    beside = torch.cat((omega - step, omega + step))
-    return torch.cat((omega, beside)), torch.cat((values, sign * _at(lags, beside)[:, which]))
+def _lowest(places: Tensor, values: Tensor, slack: float, rounding: float, most: int) -> Points:
+    """The points that may lie beside the lowest of all."""
+    order = values.argsort()
+    places, values = places[order], values[order]
+    tied = values <= values[0] + rounding
+    kept = (values <= values[0] + slack) & ~(tied & (tied.cumsum(0) > TIES))
+    return places[kept][:most], values[kept][:most]
+
+
+def _halve(points: Points, evaluate: Callable[[Tensor], Tensor], step: float) -> Points:
+    """The points, and those one `step`, half of the former, on both sides of each; G(-w) has the eigenvalues of G(w),
+    so none is outside."""
+    places, values = points
+    beside = torch.cat((2 * places - 1, 2 * places + 1)).unique()
+    return torch.cat((2 * places, beside)), torch.cat((values, evaluate(beside * step)))
