@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from speechconv.combine import Parallel, Residual, Sequential, named_parts
 from speechconv.conv import Conv1d
@@ -93,6 +93,9 @@ NAMES = {kind: name for name, kind in STAGES.items()} | {nn.LayerNorm: "layer_no
 HANDED_DOWN = {"sample_rate": "the pipeline", "n_fft": "the stft before it", "n_mels": "the mel before it"}
 """Arguments that a stage may not set itself, and who owns them. An stft's own n_fft has a default, so it is its own."""
 
+OVERRIDABLE = frozenset({"n_mels"})
+"""Handed down only where a table does not say it: what stands between a mel and a dct may change the channels."""
+
 OWNERS: dict[str, tuple[type[nn.Module], ...]] = {"n_fft": (ConvSTFT, KaldiSTFT), "n_mels": (Mel,)}
 """Stages whose arguments are handed down to those behind them."""
 
@@ -158,16 +161,18 @@ def _build_layer(kind: type[nn.Module], settings: Table, context: Mapping[str, A
     parameters = _parameters(kind)
     inherited = _inherited(parameters)
     for key in sorted(inherited):
+        if key in settings and key in OVERRIDABLE:
+            continue
         if key in settings:
             raise ValueError(f"{key} of {place} is handed down by {HANDED_DOWN[key]}; leave it out.")
         if key not in context:
             raise ValueError(f"{place} needs {key} from {HANDED_DOWN[key]}, and there is none.")
-    check_known(settings, [key for key in parameters if key not in inherited], "key", place)
+    check_known(settings, [key for key in parameters if key not in inherited - OVERRIDABLE], "key", place)
     for key, value in settings.items():
         if value is None and parameters[key].default == "none":  # GELU's own word, not Python's None
             settings[key] = "none"
     try:
-        return kind(**settings, **{key: context[key] for key in inherited}, **IMPLIED.get(kind, {}))
+        return kind(**{key: context[key] for key in inherited - settings.keys()}, **settings, **IMPLIED.get(kind, {}))
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from None
 
@@ -211,10 +216,15 @@ def describe_stage(layer: nn.Module) -> Table:
         return table | {"layers": [describe_stage(part) for _, part in named_parts(layer)]}
     parameters = _parameters(kind)
     for key in parameters:
-        if key not in _inherited(parameters):
-            value = getattr(layer, key)
-            table[key] = _to_toml(value is not None if key == "bias" and not isinstance(value, bool | float) else value)
+        if key not in _inherited(parameters) - OVERRIDABLE:
+            table[key] = _to_toml(_setting(layer, key))
     return table
+
+
+def _setting(layer: nn.Module, key: str) -> Any:
+    """The argument `key` that `layer` was made with; a bias that is learned, or left out, was True or False."""
+    value = getattr(layer, key)
+    return value is not None if key == "bias" and (value is None or isinstance(value, Tensor)) else value
 
 
 def _describe_torch_layer_norm(layer: nn.LayerNorm) -> Table:

@@ -752,3 +752,21 @@ def test_a_file_of_a_type_that_is_none_is_refused(tmp_path: Path, dtype: str) ->
     save_file({}, tmp_path / "pipe.safetensors", metadata=metadata)
     with pytest.raises(ValueError, match=rf"names no floating dtype: '{dtype}'"):
         sc.Pipeline.load(tmp_path / "pipe.safetensors")
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [sc.Log(), sc.DCT(13, n_mels=201)],
+        [sc.Mel(40, sample_rate=16000, n_fft=400), sc.Conv1d(40, 23, 1), sc.DCT(13, n_mels=23)],
+        [sc.Mel(20, sample_rate=16000, n_fft=400), sc.StackFrames(2), sc.DCT(13, n_mels=40)],
+        [sc.Mel(20, sample_rate=16000, n_fft=400), sc.PCEN(bias=3)],
+        [sc.Mel(20, sample_rate=16000, n_fft=400), sc.PCEN(bias=0)],
+    ],
+    ids=["without a mel", "channels changed", "frames stacked", "a bias of 3", "a bias of 0"],
+)
+def test_sizes_and_numbers_of_ones_own_survive_the_file(layers: list[torch.nn.Module], tmp_path: Path) -> None:
+    pipe = sc.Pipeline([sc.ConvSTFT(output="power"), *layers], sample_rate=16000)
+    pipe.save(tmp_path / "pipe.safetensors")
+    x = noise(1, 4000)
+    assert torch.equal(sc.Pipeline.load(tmp_path / "pipe.safetensors")(x), pipe(x))

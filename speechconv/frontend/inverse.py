@@ -38,7 +38,7 @@ def inverted(stft: ConvSTFT, spectrum: Tensor, length: int | None) -> Tensor:
     geometry = stft.geometry
     held = _samples(spectrum.shape[1], stft.n_fft, stft.hop_length)
     longest = max(0, held - geometry.pad_left)
-    length = max(0, longest - geometry.pad_right) if length is None else check_count("length", length, 0)
+    length = max(0, longest - geometry.pad_left) if length is None else check_count("length", length, 0)
     if length > longest:
         raise ValueError(f"length (={length}) must be <= {longest}, the samples in {spectrum.shape[1]} frames.")
     if not length or not len(spectrum):

@@ -80,6 +80,19 @@ def test_round_trips_whatever_the_pads_and_the_output(learn: Any, output: Any, p
     assert off(stft.inverse(stft(x), 1000), x) <= ROUND_TRIP[torch.float64]
 
 
+@pytest.mark.parametrize("pad_mode", ["constant", "reflect"])
+@pytest.mark.parametrize("learn", [None, "delta"])
+@pytest.mark.parametrize(("n_fft", "hop_length"), [(400, 160), (400, 200), (512, 256)])
+def test_without_the_last_frame_the_others_give_what_they_stand_for(
+    n_fft: int, hop_length: int, learn: Any, pad_mode: Any
+) -> None:
+    x = noise(1, 10 * hop_length)
+    stft = sc.ConvSTFT(n_fft, hop_length=hop_length, drop_last=True, learn=learn, pad_mode=pad_mode)
+    y = noisy(stft.double()).inverse(stft(x))
+    assert y.shape == (1, 9 * hop_length)
+    assert off(y, x[:, : 9 * hop_length]) <= ROUND_TRIP[torch.float64]
+
+
 @pytest.mark.parametrize("learn", [None, "window", "delta"])
 def test_without_centring_all_that_the_frames_hold_comes_back(learn: Any) -> None:
     stft = noisy(sc.ConvSTFT(63, hop_length=20, window="hamming", center=False, learn=learn).double(), 0.01)
