@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from speechconv.frontend.wav2vec2 import FeatureEncoder
     from speechconv.frontend.wavenet import WaveNetEncoder
     from speechconv.fuse import fused
-    from speechconv.geometry import Geometry
+    from speechconv.geometry import Geometry, Mirror
     from speechconv.layer import Layer
     from speechconv.layers.affine import Affine
     from speechconv.layers.cepstrum import DCT, Lifter
@@ -76,7 +76,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "geometry": ("Geometry",),
+    "geometry": ("Geometry", "Mirror"),
     "plan": ("NotStreamable",),
     "layer": ("Layer",),
     "conv": ("Conv1d",),
@@ -139,6 +139,7 @@ __all__ = [
     "Log",
     "Mel",
     "MinimumLength",
+    "Mirror",
     "MuLaw",
     "Normalize",
     "NotStreamable",

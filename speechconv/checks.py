@@ -1,8 +1,9 @@
-"""Arguments that must be a count, a flag or one of a few words; errors say what was expected and what came."""
+"""Arguments that must be a count, a number, a flag or one of a few words; errors say what was expected and came."""
 
 from __future__ import annotations
 
-from numbers import Integral
+import math
+from numbers import Integral, Real
 
 
 def check_count(name: str, value: object, least: int = 1) -> int:
@@ -18,6 +19,24 @@ def check_count(name: str, value: object, least: int = 1) -> int:
     if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name} (={value!r}) must be an integer >= {least}.")
     return int(value)
+
+
+def check_number(name: str, value: object, *, least: float | None = None, above: float | None = None) -> float:
+    """`value`, a finite number; the bounds are optional.
+
+    Raises:
+        ValueError: no number, an infinite one or NaN, one below `least`, or one not above `above`.
+
+    >>> check_number("eps", 0.0, above=0)
+    Traceback (most recent call last):
+    ValueError: eps (=0.0) must be > 0.
+    """
+    if isinstance(value, Real) and not isinstance(value, bool):
+        number = float(value)
+        if math.isfinite(number) and (least is None or number >= least) and (above is None or number > above):
+            return number
+    bound = f"be >= {least}" if least is not None else f"be > {above}" if above is not None else "be a finite number"
+    raise ValueError(f"{name} (={value!r}) must {bound}.")
 
 
 def check_flag(name: str, value: object) -> bool:

@@ -82,6 +82,7 @@ class Geometry:
 
     Raises:
         ValueError: a number outside its range.
+        TypeError: a mirror that is none.
 
     Example:
         >>> encoder = Geometry(receptive_field=400, stride=320)
@@ -105,6 +106,8 @@ class Geometry:
                 f"pads (={self.pad_left}, {self.pad_right}) must each be below the receptive field "
                 f"(={self.receptive_field}) and together not above it."
             )
+        if self.mirror is not None and not isinstance(self.mirror, Mirror):
+            raise TypeError(f"mirror (={self.mirror!r}) must be None or a Mirror, such as Mirror(200, 200).")
         if self.mirror and (self.mirror.left > self.pad_left or self.mirror.right > self.pad_right):
             raise ValueError(
                 f"mirror (={self.mirror.left}, {self.mirror.right}) is a part of the pads (={self.pad_left}, "

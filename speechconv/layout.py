@@ -53,6 +53,12 @@ def check_input(x: Tensor, channels: int | None, name: str) -> None:
         raise ValueError(f"{name} expected (batch, frames, {channels}), got {shape}{hint}.")
 
 
+def check_real(x: Tensor, name: str) -> None:
+    """TypeError where `x` is complex, as ConvSTFT's own default output is."""
+    if x.is_complex():
+        raise TypeError(f"{name} takes a power or magnitude spectrogram, got a complex one; use output='power'.")
+
+
 def check_lengths(lengths: Tensor, x: Tensor) -> None:
     """ValueError or TypeError unless `lengths` is an int64 (batch,) tensor of values 0 ... x.shape[1]."""
     if not isinstance(lengths, Tensor) or lengths.dtype != torch.int64:

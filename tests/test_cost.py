@@ -89,6 +89,11 @@ def test_a_mel_counts_frames_not_samples_of_its_sample_rate() -> None:
         sc.describe(mel)
 
 
+def test_a_layer_that_resizes_is_described_by_what_comes_out() -> None:
+    net = sc.Sequential(sc.MinimumLength(500), sc.ConvSTFT(64, hop_length=16))
+    assert [stage.shape for stage in sc.describe(net, 30).stages] == [(500,), (32, 33)]
+
+
 def test_what_has_no_shapes_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^Conv1d has no sample rate; pass num_samples\.$"):
         sc.describe(sc.Conv1d(3, 4, 5))

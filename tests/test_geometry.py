@@ -182,3 +182,8 @@ def test_impossible_paddings_are_refused(padding: object) -> None:
 def test_impossible_mirrors_are_refused(arguments: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Mirror(*arguments)
+
+
+def test_a_mirror_that_is_none_is_refused_with_what_to_write() -> None:
+    with pytest.raises(TypeError, match=r"mirror \(=200\) must be None or a Mirror, such as Mirror\(200, 200\)\."):
+        Geometry(400, 160, 200, 200, mirror=200)  # pyright: ignore[reportArgumentType] - refused

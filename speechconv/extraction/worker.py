@@ -79,7 +79,7 @@ class Extractor:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
-        self.pipeline = recipe.build()
+        self.pipeline = frozen_twin(recipe.build()).eval()  # a pipeline given in training mode stays in it
         self._live = frozen_twin(self.pipeline)
         self._awaiting = layers_of_policy(self._live, "utterance")
         freeze_on(self._live, self._awaiting, [])  # on nothing yet, to see now whether the rest can stream

@@ -16,15 +16,13 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from speechconv.checks import check_choice, check_count, check_flag
+from speechconv.checks import check_choice, check_count, check_flag, check_number
 from speechconv.exact import ExactConstants
 from speechconv.frontend.dither import WORD, normal_noise
+from speechconv.frontend.spectrum import TILE_SAMPLES, modulus, transform, wide
 from speechconv.geometry import Geometry, Mirror
 from speechconv.layout import WAVEFORM
 from speechconv.plan import Clock, Plan, State
-
-TILE_SAMPLES = 200_000
-"""Samples of frames that are transformed together: with their spectra they stay in a core's cache."""
 
 KaldiWindow = Literal["povey", "hamming", "hanning", "rectangular", "blackman"]
 
@@ -99,10 +97,8 @@ class KaldiSTFT(ExactConstants):
         check_choice("output", output, ("power", "magnitude"))
         if not 0 <= preemphasis <= 1:
             raise ValueError(f"preemphasis (={preemphasis}) must lie in 0 ... 1.")
-        if not 0 < scale < math.inf:
-            raise ValueError(f"scale (={scale}) must be a number above 0.")
-        if not 0 <= dither < math.inf:
-            raise ValueError(f"dither (={dither}) must be a number >= 0.")
+        check_number("scale", scale, above=0)
+        check_number("dither", dither, least=0)
         if check_count("seed", seed, 0) >= WORD:
             raise ValueError(f"seed (={seed}) must be below 2^32.")
         self.win_length, self.hop_length, self.n_fft, self.window = win_length, hop_length, n_fft, window
@@ -122,7 +118,7 @@ class KaldiSTFT(ExactConstants):
 
     def _spectrum(self, x: Tensor, first: Tensor) -> Tensor:
         """`valid`, where the first frame of each row has the index `first`, (batch,) or (1,)."""
-        frames = x.to(torch.promote_types(x.dtype, torch.float32)).unfold(1, self.win_length, self.hop_length)
+        frames = wide(x).unfold(1, self.win_length, self.hop_length)
         if self.dither:
             frames = (frames + self._noise(first, frames)).contiguous()  # one order of summation, so one mean
         if self.remove_dc_offset:
@@ -130,13 +126,8 @@ class KaldiSTFT(ExactConstants):
         if self.preemphasis:
             risen = torch.sub(frames[..., 1:], frames[..., :-1], alpha=self.preemphasis)
             frames = torch.cat(((1 - self.preemphasis) * frames[..., :1], risen), 2)
-        frames = frames * self.exact("scaled_window")
-        if not len(x):  # the FFT takes no empty batch
-            return x.new_zeros(*frames.shape[:2], self.n_fft // 2 + 1)
-        spectrum = torch.fft.rfft(frames, self.n_fft)
-        if self.output == "magnitude":
-            return spectrum.abs().to(x.dtype)
-        return (spectrum.real.square() + spectrum.imag.square()).to(x.dtype)
+        spectrum = transform(frames * self.exact("scaled_window"), self.n_fft)
+        return modulus(spectrum, self.output).to(x.dtype)
 
     def _noise(self, first: Tensor, frames: Tensor) -> Tensor:
         """In units of the signal before `scale`."""

@@ -24,12 +24,10 @@ from torch import Tensor, nn
 from speechconv.checks import check_choice, check_count, check_flag
 from speechconv.exact import ExactConstants
 from speechconv.frontend.inverse import inverted
+from speechconv.frontend.spectrum import TILE_SAMPLES, modulus, transform, wide
 from speechconv.frontend.training import Drift, drift, groups_by_meaning, log_kappa
 from speechconv.geometry import Geometry, Mirror
 from speechconv.layout import WAVEFORM
-
-TILE_SAMPLES = 200_000
-"""Windowed samples that are transformed together: with their spectra they stay in a core's cache."""
 
 COSINE_WINDOWS = {"hann": (0.5, -0.5), "hamming": (0.54, -0.46), "blackman": (0.42, -0.5, 0.08)}
 """Coefficients of the windows that most people use, so that a start does not wait for scipy, which knows all others."""
@@ -105,9 +103,8 @@ class ConvSTFT(ExactConstants):
         self.window, self.center, self.pad_mode, self.drop_last = window, center, pad_mode, drop_last
         self.periodic, self.learn, self.output = periodic, learn, output
         left, right = self._pads()
-        self.geometry = Geometry(
-            n_fft, hop_length, left, right, mirror=Mirror(left, right) if center and pad_mode == "reflect" else None
-        )
+        mirror = Mirror(left, right) if pad_mode == "reflect" and (left or right) else None
+        self.geometry = Geometry(n_fft, hop_length, left, right, mirror=mirror)
         self.tile = max(1, TILE_SAMPLES // n_fft)
         self.num_bins = n_fft // 2 + 1
         self.out_channels = 2 * self.num_bins if output == "real_imag" else self.num_bins
@@ -154,12 +151,12 @@ class ConvSTFT(ExactConstants):
         least."""
         match self.learn:
             case "freq":
-                return _rotate(_wide(self.exact("initial_filters")), _wide(self.freq_delta))
+                return _rotate(wide(self.exact("initial_filters")), wide(self.freq_delta))
             case "delta":
-                scaled = _wide(self.exact("delta_scale")) * _wide(self.filter_delta)
-                return _wide(self.exact("initial_filters")) + scaled
+                scaled = wide(self.exact("delta_scale")) * wide(self.filter_delta)
+                return wide(self.exact("initial_filters")) + scaled
             case "free":
-                return _wide(self.weight)
+                return wide(self.weight)
         window = self.current_window
         basis = fourier_basis(self.n_fft).to(window.device)
         return _stack(window * basis).to(window.dtype)
@@ -167,30 +164,23 @@ class ConvSTFT(ExactConstants):
     @property
     def current_window(self) -> Tensor:
         """The window as it is now, (n_fft,), of fixed or window-learned kernels; float32 at least."""
-        window = _wide(self.exact("analysis_window"))
+        window = wide(self.exact("analysis_window"))
         return window if self.learn is None else window + self.window_delta
 
     def valid(self, x: Tensor) -> Tensor:
-        frames = _wide(x).unfold(1, self.n_fft, self.hop_length)
-        if not len(x):  # the FFT takes no empty batch
-            spectrum = frames.new_zeros(
-                *frames.shape[:2], self.num_bins, dtype=torch.promote_types(frames.dtype, torch.cfloat)
-            )
-        elif self.learn in (None, "window"):
-            spectrum = torch.fft.rfft(frames * self.current_window)
-        else:
-            spectrum = torch.complex(*F.linear(frames, self.kernel).chunk(2, 2))
-        return self._as_output(spectrum, x.dtype)
+        frames = wide(x).unfold(1, self.n_fft, self.hop_length)
+        if self.learn in (None, "window"):
+            return self._as_output(transform(frames * self.current_window, self.n_fft), x.dtype)
+        with torch.autocast(x.device.type, enabled=False):  # which would make bfloat16 of the spectrum
+            return self._as_output(torch.complex(*F.linear(frames, self.kernel).chunk(2, 2)), x.dtype)
 
     def _as_output(self, spectrum: Tensor, dtype: torch.dtype) -> Tensor:
         match self.output:
             case "complex":
                 return spectrum
-            case "magnitude":
-                return spectrum.abs().to(dtype)
-            case "power":
-                return (spectrum.real.square() + spectrum.imag.square()).to(dtype)
-        return torch.cat((spectrum.real, spectrum.imag), 2).to(dtype)
+            case "real_imag":
+                return torch.cat((spectrum.real, spectrum.imag), 2).to(dtype)
+        return modulus(spectrum, self.output).to(dtype)
 
     def inverse(self, spectrum: Tensor, length: int | None = None) -> Tensor:
         """The waveform whose spectrum comes nearest, by least squares; learned filters are inverted as they are now.
@@ -335,8 +325,3 @@ def _rotate(filters: Tensor, bins: Tensor) -> Tensor:
     n_fft = filters.shape[1]
     phase = bins[:, None] * torch.arange(n_fft, device=bins.device) * (-2 * math.pi / n_fft)
     return _stack(torch.complex(*filters.chunk(2)) * torch.complex(phase.cos(), phase.sin()))
-
-
-def _wide(x: Tensor) -> Tensor:
-    """`x` in float32 at least: half types have no FFT."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -54,7 +54,7 @@ def log_kappa(kernel: Tensor, hop: int) -> Tensor:
     """
     points = 4 * -(-kernel.shape[1] // hop) + 1
     eigenvalues = frame_operator_eigenvalues(two_sided(*kernel.chunk(2)), hop, points)
-    largest = eigenvalues.amax()
+    largest = eigenvalues.amax().clamp(min=torch.finfo(torch.float64).tiny)  # a silent bank has no logarithm
     return largest.log() - torch.maximum(eigenvalues.amin(), SMALLEST_A * largest).log()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from speechconv.checks import check_number
 from speechconv.layer import Layer
 
 
@@ -17,6 +18,9 @@ class Affine(Layer):
     Shape:
         (batch, frames, channels) -> the same; in a composition also a waveform
 
+    Raises:
+        ValueError: an argument that is no finite number.
+
     Example:
         >>> import torch
         >>> Affine(scale=0.25, offset=1.0)(torch.tensor([[[-4.0, 0.0]]]))  # Whisper's (x + 4) / 4
@@ -25,6 +29,8 @@ class Affine(Layer):
 
     def __init__(self, *, scale: float = 1.0, offset: float = 0.0) -> None:
         super().__init__()
+        check_number("scale", scale)
+        check_number("offset", offset)
         self.scale, self.offset = scale, offset
 
     def valid(self, x: Tensor) -> Tensor:

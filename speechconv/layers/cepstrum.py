@@ -17,6 +17,7 @@ from torch import Tensor
 from speechconv.checks import check_choice, check_count
 from speechconv.exact import ExactConstants
 from speechconv.layer import Layer
+from speechconv.layout import check_real
 
 LifterKind = Literal["kaldi", "librosa"]
 
@@ -53,6 +54,7 @@ class DCT(ExactConstants):
         self.register_exact("cosines", _dct_matrix(n_mels, ortho=norm == "ortho")[:n_mfcc])
 
     def valid(self, x: Tensor) -> Tensor:
+        check_real(x, "DCT")
         return F.linear(x, self.exact("cosines"))
 
     def extra_repr(self) -> str:

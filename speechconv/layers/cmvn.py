@@ -16,10 +16,10 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from speechconv.checks import check_choice, check_count, check_flag
+from speechconv.checks import check_choice, check_count, check_flag, check_number
 from speechconv.geometry import Geometry
 from speechconv.layer import Layer
-from speechconv.layout import zero_past
+from speechconv.layout import check_real, zero_past
 from speechconv.moments import Moments, UtteranceStatistics, Window
 from speechconv.plan import Clock, Edge, Memory, NotStreamable, Plan, State
 
@@ -72,8 +72,7 @@ class CMVN(UtteranceStatistics):
         check_flag("norm_vars", norm_vars)
         check_choice("correction", correction, (0, 1))
         check_choice("eps_on", eps_on, ("variance", "deviation"))
-        if not eps > 0:
-            raise ValueError(f"eps (={eps}) must be > 0.")
+        check_number("eps", eps, above=0)
         self.channels = self.in_channels = self.out_channels = channels
         self.statistics: Statistics = statistics
         self.norm_vars, self.correction, self.eps, self.eps_on = norm_vars, correction, eps, eps_on
@@ -94,6 +93,7 @@ class CMVN(UtteranceStatistics):
         return self._normalised(x, *self.frozen)
 
     def offline(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        check_real(x, "CMVN")
         if self.statistics == "frozen":
             return super().offline(x, lengths)
         wide = x.double() if lengths is None else zero_past(x, lengths).double()
@@ -190,6 +190,7 @@ class SlidingCMVN(Layer):
 
     def _normalise(self, x: Tensor, start: Tensor, total: Tensor) -> Tensor:
         """Frames `start` and on of signals of `total` frames; x begins pad_left frames before them."""
+        check_real(x, "SlidingCMVN")
         back = self.geometry.pad_left
         count = x.shape[1] - self.geometry.receptive_field + 1
         number = start[:, None] + torch.arange(count, device=x.device)
@@ -198,15 +199,44 @@ class SlidingCMVN(Layer):
         begin, end = ((edge - shift).clip(0, x.shape[1]) for edge in (begin, end))
         frames = (end - begin).clip(min=1)[..., None]
         wide = x.double()
-        pivot = _frame(wide, (-shift).clip(0, x.shape[1] - 1))  # so that an offset costs no digits
-        deviation = wide - pivot
-        mean = _between(deviation, begin, end) / frames
-        own = deviation[:, back : back + count]
-        if not self.norm_vars:
-            return (own - mean).to(x.dtype)
-        variance = _between(deviation.square(), begin, end) / frames - mean.square()
-        y = (own - mean) * torch.rsqrt(variance.clip(min=VARIANCE_FLOOR))
-        return torch.where(frames == 1, 0.0, y).to(x.dtype)
+        own = wide[:, back : back + count]
+        total_deviation, squares = self._deviations(wide, own, begin, end, shift)
+        y = mean = 0.0 - total_deviation / frames  # never -0
+        if self.norm_vars:
+            variance = squares / frames - mean.square()
+            y = torch.where(frames == 1, 0.0, mean * torch.rsqrt(variance.clip(min=VARIANCE_FLOOR)))
+        return y.to(x.dtype)
+
+    def _deviations(self, x: Tensor, own: Tensor, begin: Tensor, end: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+        """Sums over each frame's window [begin, end) of x less that frame, and of their squares.
+
+        The signal in blocks as long as a window (x[:, 0] is its frame `shift`): a window is the end, or tail, of one
+        block and the beginning, or head, of the next. Sums from a block's edge on hold nothing from outside the window:
+        what was loud leaves no rounding in what is constant, which the variance's floor would magnify.
+
+        Source: van Herk 1992 and Gil and Werman 1993, for maxima.
+        """
+        size = self.window if self.center else max(self.window + 1, self.min_window)
+        offset = shift % size
+        places = torch.arange(-(-x.shape[1] // size) * size + size, device=x.device) - offset
+        blocks = _frames(x, places.clip(0, x.shape[1] - 1)).unflatten(1, (-1, size))
+        start, stop = (begin + offset), (end + offset - 1)  # first and last frame of each window, among the blocks
+        two = (start // size < stop // size)[..., None]
+        head_start = torch.maximum(start, stop // size * size)
+        whole_head = (head_start % size == 0)[..., None]
+        heads, tails = _running(blocks), [part.flip(2) for part in _running(blocks.flip(2))]
+        edges = (blocks[:, :, :1].expand_as(blocks), blocks[:, :, -1:].expand_as(blocks))
+        head_edge, head, head_squares = (_frames(part.flatten(1, 2), stop) for part in (edges[0], *heads))
+        before = [_frames(part.flatten(1, 2), (head_start - 1).clip(min=0)) for part in heads]
+        head, head_squares = (
+            torch.where(whole_head, whole, whole - less)
+            for whole, less in zip((head, head_squares), before, strict=True)
+        )
+        tail_edge, tail, tail_squares = (_frames(part.flatten(1, 2), start) for part in (edges[1], *tails))
+        head_sums = _moved(head, head_squares, (stop - head_start + 1)[..., None], head_edge - own)
+        tail_sums = _moved(tail, tail_squares, (head_start - start)[..., None], tail_edge - own)
+        total, squares = (a + torch.where(two, b, 0.0) for a, b in zip(head_sums, tail_sums, strict=True))
+        return total, squares
 
     def _bounds(self, number: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
         """First frame of each frame's window, and the one behind its last."""
@@ -223,13 +253,17 @@ class SlidingCMVN(Layer):
         return f"window={self.window}, min_window={self.min_window}, center={self.center}, norm_vars={self.norm_vars}"
 
 
-def _between(x: Tensor, begin: Tensor, end: Tensor) -> Tensor:
-    """Sums of the frames begin ... end - 1."""
-    sums = torch.nn.functional.pad(x.cumsum(1), (0, 0, 1, 0))
-    index = torch.stack((begin, end))[..., None].expand(-1, -1, -1, x.shape[2])
-    return sums.gather(1, index[1]) - sums.gather(1, index[0])
+def _running(blocks: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums from the first frame of each block on of the frames less that first one, and of their squares."""
+    deviation = blocks - blocks[:, :, :1]
+    return deviation.cumsum(2), deviation.square().cumsum(2)
 
 
-def _frame(x: Tensor, index: Tensor) -> Tensor:
-    """(batch, 1, channels): one frame of each row, which no gradient needs."""
-    return x.detach().gather(1, index[..., None].expand(-1, -1, x.shape[2]))
+def _moved(total: Tensor, squares: Tensor, count: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums of `count` deviations and of their squares, about a point that lies `step` below."""
+    return total + count * step, squares + 2 * step * total + count * step.square()
+
+
+def _frames(x: Tensor, index: Tensor) -> Tensor:
+    """x[b, index[b, t]]."""
+    return x.gather(1, index[..., None].expand(-1, -1, x.shape[2]))

@@ -17,7 +17,7 @@ from torch import Tensor
 from speechconv.checks import check_choice, check_count
 from speechconv.exact import ExactConstants
 from speechconv.geometry import Geometry
-from speechconv.layout import zero_past
+from speechconv.layout import check_real, zero_past
 from speechconv.plan import Clock, Plan, State
 
 Rule = Literal["kaldi", "librosa-interp", "librosa-nearest"]
@@ -81,12 +81,13 @@ class Deltas(ExactConstants):
         return self._deltas(x, torch.full_like(frames, reach), frames)
 
     def step(self, x: Tensor, state: State, plan: Plan, clock: Clock) -> tuple[Tensor, State]:
-        joined = torch.cat((state[0], plan.edge.zero_unreal(x, clock)), 1)
+        joined = torch.cat((state[0], x), 1)  # unreal frames are never picked
         y = self._deltas(joined, plan.out.first_index(clock), plan.edge.total(clock))
         return y, (joined[:, x.shape[1] :],)
 
     def _deltas(self, x: Tensor, start: Tensor, total: Tensor) -> Tensor:
         """Frames `start` and on of signals of `total` frames; x begins pad_left frames before them."""
+        check_real(x, "Deltas")
         reach, count = self.geometry.pad_left, x.shape[1] - 2 * self.geometry.pad_left
         first = start - reach  # number of x[:, 0]
         number = first[:, None] + torch.arange(x.shape[1], device=x.device)

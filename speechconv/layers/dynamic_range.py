@@ -8,8 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from speechconv.checks import check_number
 from speechconv.layer import Layer
-from speechconv.layout import zero_past
+from speechconv.layout import check_real, zero_past
 from speechconv.plan import Edge, NotStreamable, Plan
 
 
@@ -37,11 +38,11 @@ class DynamicRange(Layer):
 
     def __init__(self, *, top: float = 80.0) -> None:
         super().__init__()
-        if not top >= 0:
-            raise ValueError(f"top (={top}) must be >= 0.")
+        check_number("top", top, least=0)
         self.top = top
 
     def offline(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        check_real(x, "DynamicRange")
         if not x.numel():
             return x
         seen = x

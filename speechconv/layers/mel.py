@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from speechconv.checks import check_choice, check_count, check_flag
 from speechconv.exact import ExactConstants
 from speechconv.layer import Layer
+from speechconv.layout import check_real
 
 SMALLEST_FLOOR = torch.finfo(torch.float32).tiny
 
@@ -83,8 +84,7 @@ class Mel(ExactConstants):
         return bank + self.bank_delta if self.learn else bank
 
     def valid(self, x: Tensor) -> Tensor:
-        if x.is_complex():
-            raise TypeError("Mel takes a power or magnitude spectrogram, got a complex one; use output='power'.")
+        check_real(x, "Mel")
         return F.linear(x, self.matrix)
 
     def extra_repr(self) -> str:
@@ -122,8 +122,7 @@ class Log(Layer):
         self.floor, self.base, self.additive = floor, base, additive
 
     def valid(self, x: Tensor) -> Tensor:
-        if x.is_complex():
-            raise TypeError("Log takes a power or magnitude spectrogram, got a complex one; use output='power'.")
+        check_real(x, "Log")
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         floored = wide + self.floor if self.additive else wide.clamp(min=self.floor)
         match self.base:

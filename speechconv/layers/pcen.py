@@ -18,7 +18,9 @@ import math
 import torch
 from torch import Tensor
 
+from speechconv.checks import check_number
 from speechconv.layer import Layer
+from speechconv.layout import check_real
 from speechconv.plan import Clock, Edge, Memory, Plan, State
 
 BLOCK = 64
@@ -63,12 +65,10 @@ class PCEN(Layer):
     ) -> None:
         super().__init__()
         for name, value in (("gain", gain), ("bias", bias), ("power", power)):
-            if not value >= 0:
-                raise ValueError(f"{name} (={value}) must be >= 0.")
+            check_number(name, value, least=0)
         if not 0 < smoothing <= 1:
             raise ValueError(f"smoothing (={smoothing}) must lie above 0 and at most at 1.")
-        if not eps > 0:
-            raise ValueError(f"eps (={eps}) must be > 0.")
+        check_number("eps", eps, above=0)
         self.gain, self.bias, self.power, self.smoothing, self.eps = gain, bias, power, smoothing, eps
 
     def valid(self, x: Tensor) -> Tensor:
@@ -85,6 +85,7 @@ class PCEN(Layer):
 
     def _normalise(self, x: Tensor, level: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
         """Frames from number `start` on, behind the level Z; the level behind them."""
+        check_real(x, "PCEN")
         wide = x.double()
         smoothed, level = self._smooth(wide, level)
         number = start[:, None] + torch.arange(1, x.shape[1] + 1, device=x.device)
@@ -109,7 +110,8 @@ class PCEN(Layer):
         if self.power == 0:
             return torch.log1p(x)
         if self.bias == 0:
-            return x**self.power
+            silent = x <= 0  # a root has no finite gradient there
+            return torch.where(silent, 0.0, torch.where(silent, 1.0, x) ** self.power)
         return self.bias**self.power * torch.expm1(self.power * torch.log1p(x / self.bias))
 
     def extra_repr(self) -> str:

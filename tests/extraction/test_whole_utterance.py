@@ -176,6 +176,25 @@ def test_presets_of_whole_utterances_are_extracted_as_one_forward_gives_them(
         assert np.abs(features[str(sound)] - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_pipeline_in_training_mode_is_extracted_in_eval_mode_and_stays_in_it(
+    whole: bool, audio_samples: Path, tmp_path: Path
+) -> None:
+    """Dropout would make noise of the features. In bfloat16, with a parameter: gradients and types do not matter."""
+    first = [sc.MinimumLength(60000)] if whole else []
+    stft = sc.ConvSTFT(64, hop_length=32, learn="window", output="power")
+    pipe = sc.Pipeline([*first, stft, torch.nn.Dropout(0.5)], sample_rate=16000).bfloat16().train()
+    sound = audio_samples / "speech" / "en_us_digits_16k.wav"
+    assert sc.extract(sound, tmp_path / "out", pipeline=pipe).files_ok == 1
+    assert pipe.training
+    wav = torch.from_numpy(soundfile.read(sound, dtype="float32")[0])[None].bfloat16()
+    with torch.no_grad():
+        expected = pipe.eval()(wav)[0].float().numpy()
+    own = np.load(tmp_path / "out" / "en_us_digits_16k.npy")
+    assert own.shape == expected.shape
+    assert np.abs(own - expected).max() <= 0.02 * np.abs(expected).max()  # two roundings to bfloat16
+
+
 def test_a_whole_file_without_finite_features_is_an_error_line(audio_samples: Path, tmp_path: Path) -> None:
     stages = [sc.MinimumLength(30_000), sc.ConvSTFT(output="power"), sc.Affine(scale=1e38), sc.Affine(scale=1e38)]
     sc.extract(

@@ -1,4 +1,4 @@
-"""Preemphasis against a plain difference; a least length of the waveform."""
+"""Preemphasis against a plain difference."""
 
 from __future__ import annotations
 

@@ -543,6 +543,11 @@ def test_reflect_behind_a_pointwise_layer_works_offline_only() -> None:
         sc.Session(net)
 
 
+def test_a_reflection_of_nothing_may_stand_anywhere() -> None:
+    net = sc.Sequential(sc.Preemphasis(), sc.ConvSTFT(1, hop_length=1, pad_mode="reflect", output="power"))
+    assert sc.check_streaming(net).worst <= 1e-12
+
+
 # Half types
 
 
@@ -562,6 +567,15 @@ def test_half_types_are_as_close_as_their_digits_allow(
 @pytest.mark.parametrize("dtype", HALF)
 def test_a_complex_spectrum_of_half_types_is_complex64(dtype: torch.dtype) -> None:
     assert sc.ConvSTFT(16).to(dtype)(torch.ones(1, 30, dtype=dtype)).dtype == torch.complex64
+
+
+@pytest.mark.parametrize("learn", [None, "window", "freq", "delta", "free"])
+@pytest.mark.parametrize("output", ["complex", "power"])
+def test_autocast_leaves_the_spectrum_in_float32(output: Output, learn: Learn | None) -> None:
+    stft, x = sc.ConvSTFT(64, hop_length=16, learn=learn, output=output), noise(2, 500).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = stft(x)
+    assert torch.equal(y, stft(x))
 
 
 # Refusals

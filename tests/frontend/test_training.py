@@ -30,10 +30,17 @@ def moved(stft: sc.ConvSTFT, share: float = 0.1) -> sc.ConvSTFT:
 
 @each_way
 def test_drift_begins_at_zero(learn: Learn | None) -> None:
-    drift = sc.ConvSTFT(64, hop_length=16, win_length=50, learn=learn).drift()
-    assert drift.total <= 1e-7  # float32's rounding of the filters
-    assert drift.per_bin.shape == (33,)
-    assert float(drift.per_bin.max()) <= 1e-7
+    for periodic in (True, False):
+        drift = sc.ConvSTFT(64, hop_length=16, win_length=50, periodic=periodic, learn=learn).drift()
+        assert drift.total <= 1e-7  # float32's rounding of the filters
+        assert drift.per_bin.shape == (33,)
+        assert float(drift.per_bin.max()) <= 1e-7
+
+
+def test_a_silent_bank_has_a_finite_penalty() -> None:
+    stft = sc.ConvSTFT(64, hop_length=16, learn="free")
+    torch.nn.init.zeros_(stft.weight)
+    assert stft.frame_penalty().item() == pytest.approx(27.6, abs=0.05)
 
 
 @each_learned

@@ -1,4 +1,4 @@
-"""A floor below the maximum against librosa's top_db; scale and offset."""
+"""A floor below the maximum against librosa's top_db."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import speechconv as sc
-from tests.stacks import assert_close, assert_rows_stand_alone
+from tests.stacks import assert_close
 
 
 def test_behind_decibels_it_is_librosas_top_db() -> None:
@@ -38,18 +38,3 @@ def test_it_is_of_the_whole_utterance_and_says_what_to_use_instead() -> None:
 def test_a_negative_range_is_refused() -> None:
     with pytest.raises(ValueError, match=r"top \(=-1.0\) must be >= 0"):
         sc.DynamicRange(top=-1.0)
-
-
-def test_scale_and_offset_keep_the_law_before_a_layer_that_pads() -> None:
-    """The offset must not reach the padding."""
-    net = sc.Sequential(sc.Affine(scale=0.5, offset=3.0), sc.Conv1d(2, 3, 5, padding="same")).double()
-    assert sc.check_streaming(net).worst <= 1e-12
-    assert_rows_stand_alone(net, [torch.randn(n, 2, dtype=torch.float64) for n in (9, 0, 4)])
-    assert sc.Affine(scale=0.5, offset=3.0)(torch.tensor([[[4.0]]])).item() == 5.0
-
-
-def test_a_scaled_waveform_gives_a_scaled_spectrum() -> None:
-    stft = sc.ConvSTFT(16, hop_length=8, output="magnitude")
-    net, x = sc.Sequential(sc.Affine(scale=4.0), stft), torch.randn(1, 50)
-    assert torch.equal(net(x), 4 * stft(x))
-    assert sc.check_streaming(net, channels=0).worst <= 1e-12

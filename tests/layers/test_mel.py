@@ -332,7 +332,20 @@ def test_a_refused_argument_of_log_is_named_with_what_came(arguments: dict[str, 
         sc.Log(**arguments)
 
 
-@pytest.mark.parametrize("layer", [sc.Mel(40, sample_rate=16000, n_fft=400), sc.Log()], ids=["Mel", "Log"])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        sc.Mel(40, sample_rate=16000, n_fft=400),
+        sc.Log(),
+        sc.PCEN(),
+        sc.DCT(13, n_mels=201),
+        sc.Deltas(),
+        sc.CMVN(201),
+        sc.SlidingCMVN(),
+        sc.DynamicRange(),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
 def test_a_complex_spectrum_is_refused_with_what_to_use(layer: sc.Layer) -> None:
     kind = type(layer).__name__
     with pytest.raises(

@@ -74,6 +74,18 @@ class Given(sc.Sequential):
         self.in_channels = channels
 
 
+@pytest.mark.parametrize("settings", [{}, {"bias": 0.0}, {"power": 0.0}], ids=str)
+def test_gradients_are_finite_at_silence(settings: dict[str, float]) -> None:
+    x = torch.zeros(1, 70, 2, dtype=torch.float64)
+    x[0, 3] = 1.0
+    x.requires_grad_()
+    y = sc.PCEN(**settings)(x)
+    y.sum().backward()
+    assert x.grad is not None
+    assert bool(x.grad.isfinite().all())
+    assert not y[0, :3].any()
+
+
 def test_long_streams_forget_the_initial_level(monkeypatch: pytest.MonkeyPatch) -> None:
     x = power(300, 2)
     expected = sc.PCEN()(x[None])[0]
@@ -89,6 +101,7 @@ def test_long_streams_forget_the_initial_level(monkeypatch: pytest.MonkeyPatch) 
         ({"power": -1.0}, r"power \(=-1.0\) must be >= 0"),
         ({"smoothing": 0.0}, r"smoothing \(=0.0\) must lie above 0"),
         ({"eps": 0.0}, r"eps \(=0.0\) must be > 0"),
+        ({"gain": float("inf")}, r"gain \(=inf\) must be >= 0"),
     ],
 )
 def test_arguments_outside_their_range_are_refused(settings: dict[str, float], message: str) -> None:
