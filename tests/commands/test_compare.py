@@ -92,6 +92,15 @@ def test_a_file_that_cannot_be_read_is_status_3_and_stops_no_other(run: Run, spe
     assert "1 of 4 within 1e-05 of the peak, 3 not compared" in err
 
 
+def test_a_file_that_cannot_be_read_outweighs_one_beyond_the_tolerance(run: Run, speech: Path, tmp_path: Path) -> None:
+    gone = tmp_path / "gone.wav"
+    for files in ((speech, gone), (gone, speech)):
+        status, out, err = run(*files, "--tolerance", "1e-9")
+        assert status == 3
+        assert out.splitlines()[1].endswith("BEYOND")
+        assert "0 of 2 within 1e-09 of the peak, 1 beyond, 1 not compared" in err
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -109,14 +109,30 @@ class Bump(sc.Layer):
         return y
 
 
-def test_a_scaled_logarithm_is_compared_as_the_power_below_it(audio_samples: Path) -> None:
+QUARTER_PLUS_1 = {
+    "at once": [sc.Affine(scale=0.25, offset=1.0)],
+    "offset, then scale": [sc.Affine(offset=4.0), sc.Affine(scale=0.25)],
+    "half, and half again": [sc.Affine(scale=0.5, offset=2.0), sc.Affine(scale=0.5)],
+}
+
+
+@pytest.mark.parametrize("way", QUARTER_PLUS_1)
+def test_a_scaled_logarithm_is_compared_as_the_power_below_it(way: str, audio_samples: Path) -> None:
     wav, rate = speech(audio_samples)
     log = sc.Pipeline([sc.ConvSTFT(output="power"), sc.Log(base="10")], sample_rate=16000)
-    scaled = sc.Pipeline([*log, sc.Affine(scale=0.25, offset=1.0)], sample_rate=16000)
+    scaled = sc.Pipeline([*log, *QUARTER_PLUS_1[way]], sample_rate=16000)
     plain, whisper = (sc.compare(wav, rate, pipeline=pipe) for pipe in (log, scaled))
     assert plain.scale_name == whisper.scale_name == "log power"
     assert whisper.peak == pytest.approx(plain.peak, rel=1e-9)
     assert whisper.peak == pytest.approx((10 ** (4 * (whisper.reference - 1))).max(), rel=1e-9)
+
+
+@pytest.mark.parametrize("scale", [-0.25, 0.0])
+def test_a_logarithm_upside_down_or_flat_is_compared_as_it_is(scale: float) -> None:
+    pipe = sc.Pipeline([sc.ConvSTFT(output="power"), sc.Log(), sc.Affine(scale=scale, offset=1.0)], sample_rate=16000)
+    result = sc.compare(noise(), 16000, pipeline=pipe)
+    assert (result.scale_name, result.max_db, result.passed) == ("value", None, True)
+    assert result.peak == np.abs(result.reference).max()
 
 
 def test_a_planted_fault_is_found_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,10 +299,11 @@ def test_samples_of_another_kind_are_refused() -> None:
         sc.compare(np.zeros(8000, np.uint8), 16000)
 
 
-def test_the_pipeline_that_is_passed_stays_as_it_is() -> None:
-    pipe = sc.Pipeline.from_preset("logmel").train()
-    sc.compare(noise(), 16000, pipeline=pipe, dtype=torch.float64)
-    assert pipe.training
+def test_a_pipeline_in_training_is_compared_in_eval_mode_and_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(librosa.EQUALS, torch.nn.Dropout, lambda _, features: features)  # as in eval mode alone
+    pipe = sc.Pipeline([*sc.Pipeline.from_preset("logmel"), torch.nn.Dropout(0.5)], sample_rate=16000).train()
+    assert sc.compare(noise(), 16000, pipeline=pipe, dtype=torch.float64, tolerance=1e-12).passed
+    assert all(part.training for part in pipe.modules())
     assert all(buffer.dtype == torch.float32 for _, part in named_parts(pipe) for buffer in part.buffers())
 
 
