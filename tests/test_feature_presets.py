@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from transformers import ParakeetFeatureExtractor, SeamlessM4TFeatureExtractor, WhisperFeatureExtractor
 
 import speechconv as sc
+from tests.precision import double_constants
 from tests.stacks import assert_close, stream
 
 Array = NDArray[np.float64]
@@ -97,16 +97,6 @@ def off(y: NDArray, expected: NDArray) -> float:
 
 def off_l2(y: NDArray, expected: NDArray) -> float:
     return float(np.linalg.norm(y - expected) / np.linalg.norm(expected))
-
-
-@contextmanager
-def double_constants() -> Iterator[None]:
-    """torchaudio builds its windows, banks and cosines in torch's default type."""
-    torch.set_default_dtype(torch.float64)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(torch.float32)
 
 
 def torchaudio_features(kind: str, x: Array, sample_rate: int) -> Array:
