@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
 from speechconv import __version__
 from speechconv.commands import compare, describe, extract, presets, stream, verify
 from speechconv.commands.output import ReaderGone, say
-from speechconv.commands.status import INTERRUPTED, OK, USAGE
+from speechconv.commands.status import DISK_FULL, INTERRUPTED, OK, USAGE
+from speechconv.disk import is_disk_full
 
 COMMANDS = (extract, stream, compare, verify, presets, describe)
 
@@ -26,7 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = f"{parser.prog} {args.command}"
     _occupy_standard_descriptors()
     try:
-        return args.run(args)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: say(f"{name}: warning: {message}")
+            return args.run(args)
     except ReaderGone:
         return OK
     except KeyboardInterrupt as stop:
@@ -34,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except (ValueError, TypeError, OSError, ImportError) as error:
         say(f"{name}: {error}")
-        return USAGE
+        return DISK_FULL if isinstance(error, OSError) and is_disk_full(error) else USAGE
 
 
 def _occupy_standard_descriptors() -> None:

@@ -11,6 +11,8 @@ from speechconv.combine import Parallel, Residual, Sequential, named_parts
 from speechconv.geometry import Geometry
 from speechconv.layer import Layer, channels_after, geometry_of, num_frames_of
 from speechconv.layout import WAVEFORM, axes
+from speechconv.plan import NotStreamable
+from speechconv.streamer import Streamer
 
 HEADINGS = ("stage", "layer", "output shape", "parameters", "stride", "receptive field", "lookahead")
 
@@ -39,17 +41,26 @@ class Stage:
 @dataclass(frozen=True)
 class Description:
     """Stages in the order of the signal; `str()` is a table, lookahead in samples and milliseconds, with the parts of a
-    stage indented behind it."""
+    stage indented behind it.
+
+    Attributes:
+        num_samples: of the input that shapes are given for.
+        sample_rate: Hz; None for frame layers.
+        stages: one behind the other.
+        obstacle: why it cannot stream, and what could; None where it can.
+    """
 
     num_samples: int
     sample_rate: int | None
     stages: tuple[Stage, ...]
+    obstacle: str | None = None
 
     def __str__(self) -> str:
         rows = [HEADINGS, *self._rows(self.stages)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-        return "\n".join(line.rstrip() for line in (self._title(), "", *lines))
+        notes = () if self.obstacle is None else ("", f"not live: {self.obstacle}")
+        return "\n".join(line.rstrip() for line in (self._title(), "", *lines, *notes))
 
     def _title(self) -> str:
         rate = "" if self.sample_rate is None else f" at {self.sample_rate} Hz"
@@ -110,7 +121,18 @@ def describe(module: Layer, num_samples: int | None = None) -> Description:
         raise ValueError(f"num_samples (={num_samples}) must be >= 0.")
     if module.in_channels is None:
         raise ValueError(f"{type(module).__name__} takes any number of channels, so it has no shapes of its own.")
-    return Description(num_samples, sample_rate, _stages(module, num_samples))
+    return Description(num_samples, sample_rate, _stages(module, num_samples), _obstacle(module))
+
+
+def _obstacle(module: Layer) -> str | None:
+    """Why `module` cannot stream, in its own words."""
+    try:
+        Streamer(module)
+    except NotStreamable as error:
+        return str(error)
+    except ValueError:  # frozen statistics that were not given yet
+        return None
+    return None
 
 
 def _stages(module: Layer, num_samples: int) -> tuple[Stage, ...]:

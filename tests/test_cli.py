@@ -400,6 +400,32 @@ def test_a_broken_pipe_inside_the_library_is_no_success(
     assert capsys.readouterr().err == "speechconv extract: [Errno 32] Broken pipe\n"
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, a disk that is always full")
+@pytest.mark.parametrize("command", ["presets", "describe logmel", "verify logmel --json /dev/full", "verify logmel"])
+def test_a_full_disk_has_its_own_status_in_every_command(command: str) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "speechconv", *command.split()], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == 4
+    assert b"No space left on device" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_warning_is_a_line_without_a_place_in_the_library() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "speechconv", "describe", "torchaudio-mel"], capture_output=True, text=True, check=True
+    )
+    assert done.stderr.startswith("speechconv describe: warning: 4 of 128 mel bands hold no FFT bin")
+    assert done.stderr.count("\n") == 1
+
+
+def test_complex_features_are_refused_by_a_stream_as_by_extract(stream: Stream) -> None:
+    status, out, said = stream(b"", "--pipeline", "stft")
+    assert (status, out) == (2, b"")
+    assert "the features are complex numbers; end the pipeline by 'power'" in said
+
+
 @pytest.mark.parametrize("command", ["presets", "describe logmel"])
 def test_a_reader_that_is_gone_is_a_quiet_success(command: str, tmp_path: Path) -> None:
     run = shell(f"{command} > >(exit)", tmp_path)

@@ -94,6 +94,14 @@ def test_a_layer_that_resizes_is_described_by_what_comes_out() -> None:
     assert [stage.shape for stage in sc.describe(net, 30).stages] == [(500,), (32, 33)]
 
 
+def test_what_cannot_stream_is_said_below_the_table() -> None:
+    last = str(sc.describe(sc.Pipeline.from_preset("nemo-mel"))).splitlines()[-1]
+    assert last.startswith("not live: cmvn cannot stream: CMVN takes mean and variance from the whole utterance.")
+    calibrated = sc.Pipeline.from_preset("nemo-mel").calibrate(torch.randn(1, 16000))
+    assert "not live" not in str(sc.describe(calibrated))
+    assert "not live" not in str(sc.describe(sc.Pipeline.from_preset("logmel")))
+
+
 def test_what_has_no_shapes_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^Conv1d has no sample rate; pass num_samples\.$"):
         sc.describe(sc.Conv1d(3, 4, 5))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import json
+import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,12 +35,15 @@ def add(commands: Any) -> None:
         "  max/peak  largest difference, of librosa's largest value; of log features, that of the power or amplitude\n"
         "            below the logarithm. This is held against --tolerance\n"
         "  rel. L2   norm of the difference, of the norm of librosa's features\n"
-        "  max dB    largest difference of level where librosa's lies within 70 dB of its peak; rms dB: its mean\n"
+        "  max dB    largest difference of level where librosa's lies within 70 dB of its peak, of log features held\n"
+        "            against --tolerance-db; rms dB: its root mean square\n"
         "  worst s   the middle of the frame where max/peak is reached; frame and bin count from 0\n\n"
         "Exit status: 0 all within the tolerance, 1 some beyond it, 2 a stage that librosa has no equal for (or wrong\n"
         "usage), 3 some file could not be compared."
     )
-    command.add_argument("files", nargs="+", metavar="FILE", help="sound file (wav, flac, ogg, mp3)")
+    command.add_argument(
+        "files", nargs="+", metavar="FILE", help="sound file (wav, flac, ogg, mp3), folder of them, or quoted glob"
+    )
     command.add_argument(
         "--pipeline", default="logmel", metavar="NAME|FILE", help="preset name, .toml or .safetensors (default: logmel)"
     )
@@ -45,6 +51,9 @@ def add(commands: Any) -> None:
     command.add_argument("--against", choices=("librosa",), default="librosa", help="whose features (default: librosa)")
     command.add_argument(
         "--tolerance", type=float, default=1e-5, metavar="SHARE", help="largest max/peak that passes (default: 1e-5)"
+    )
+    command.add_argument(
+        "--tolerance-db", type=float, default=0.01, metavar="DB", help="of log features, largest max dB (default: 0.01)"
     )
     command.add_argument(
         "--dtype", choices=("float32", "float64"), default="float32", help="our side's type (default: float32)"
@@ -65,7 +74,8 @@ def run(args: argparse.Namespace) -> int:
     from speechconv.audio.error import AudioError
     from speechconv.comparison.engine import comparable
 
-    plots = _plot_files(args.files, args.plot)
+    files = list(_files(args.files))
+    plots = _plot_files(files, args.plot)
     pipe = comparable(
         args.pipeline,
         against=args.against,
@@ -75,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     )
     found: list[tuple[str, Comparison]] = []
     failed = False
-    for name, plot in zip(args.files, plots, strict=True):
+    for name, plot in zip(files, plots, strict=True):
         try:
             result = _compare(name, pipe, args)
         except ValueError as error:  # an AudioError goes on where the file's name ends
@@ -93,8 +103,8 @@ def run(args: argparse.Namespace) -> int:
         print_result(_table(found))
     beyond = sum(not result.passed for _, result in found)
     say(
-        f"speechconv compare: {len(found) - beyond} of {len(args.files)} within {args.tolerance:g} of the peak"
-        f"{f', {beyond} beyond' if beyond else ''}{f', {len(args.files) - len(found)} not compared' if failed else ''}"
+        f"speechconv compare: {len(found) - beyond} of {len(files)} within {args.tolerance:g} of the peak"
+        f"{f', {beyond} beyond' if beyond else ''}{f', {len(files) - len(found)} not compared' if failed else ''}"
     )
     return FAILED if failed else BEYOND if beyond else OK
 
@@ -116,8 +126,20 @@ def _compare(name: str, pipe: Pipeline, args: argparse.Namespace) -> Comparison:
         pipeline=pipe,
         against=args.against,
         tolerance=args.tolerance,
+        tolerance_db=args.tolerance_db,
         dtype=getattr(torch, args.dtype),
     )
+
+
+def _files(named: list[str]) -> Iterator[str]:
+    """The files that are named, and those that folders and globs stand for, as `extract` finds them."""
+    from speechconv.extraction.inputs import find_inputs
+
+    for name in named:
+        if os.path.isdir(name) or (glob.has_magic(name) and not os.path.lexists(name)):
+            yield from (item.audio for item in find_inputs([name]) if item.problem is None)
+        else:
+            yield name
 
 
 def _plot_files(files: list[str], plot: Path | None) -> list[Path | None]:

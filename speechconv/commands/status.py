@@ -1,3 +1,3 @@
-"""Exit statuses; 1 is a check that failed, 4 (disk full) is `extract`'s own."""
+"""Exit statuses; BEYOND is a check that failed."""
 
-OK, BEYOND, USAGE, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+OK, BEYOND, USAGE, FAILED, DISK_FULL, INTERRUPTED = 0, 1, 2, 3, 4, 130

@@ -49,11 +49,12 @@ def run(args: argparse.Namespace) -> int:
     from speechconv.audio.error import AudioError
     from speechconv.audio.waveform import Waveform
     from speechconv.extraction.pipelines import build_pipeline, one_torch_thread
-    from speechconv.extraction.rows import FeatureError, feature_rows
+    from speechconv.extraction.rows import FeatureError, check_real_features, feature_rows
 
     _check_stream(args)
     encoded = {"f32": _f32, "text": _text}[args.format]
     pipe = build_pipeline(*chosen_pipeline(args), args.random_weights).fuse()
+    check_real_features(pipe)
     session = pipe.stream()
     try:
         source = _source(args)

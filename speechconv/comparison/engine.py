@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from speechconv.audio.waveform import Waveform
-from speechconv.checks import check_choice, check_count
+from speechconv.checks import check_choice, check_count, check_number
 from speechconv.comparison.measure import distance
 from speechconv.comparison.result import Comparison
 from speechconv.comparison.scale import Array
@@ -31,6 +31,7 @@ def compare(
     against: Against = "librosa",
     overrides: Mapping[str, Any] | None = None,
     tolerance: float = 1e-5,
+    tolerance_db: float = 0.01,
     dtype: torch.dtype = torch.float32,
 ) -> Comparison:
     """Features of `wav` beside those that librosa, told the same settings, computes in float64.
@@ -42,6 +43,8 @@ def compare(
         against: "librosa".
         overrides: other values for a preset's keys.
         tolerance: the largest difference that passes, of the peak, >= 0.
+        tolerance_db: of logarithms also the largest difference of level that passes, in dB, within 70 dB of the peak,
+            >= 0: a wrong floor or base is small beside the peak of what lies below the logarithm.
         dtype: torch.float32 or torch.float64, of our side.
 
     Raises:
@@ -58,7 +61,7 @@ def compare(
     pipe = comparable(pipeline, against=against, overrides=overrides, tolerance=tolerance, dtype=dtype)
     samples = _resampled(_samples(wav), check_count("sample_rate", sample_rate), pipe.sample_rate)
     samples = samples.astype(np.float32 if dtype == torch.float32 else np.float64)
-    return _compared(pipe, samples, against, tolerance, dtype)
+    return _compared(pipe, samples, against, tolerance, check_number("tolerance_db", tolerance_db, least=0))
 
 
 def comparable(
@@ -86,7 +89,7 @@ def comparable(
     return pipe.eval().to(dtype)
 
 
-def _compared(pipe: Pipeline, wav: NDArray[Any], against: Against, tolerance: float, dtype: torch.dtype) -> Comparison:
+def _compared(pipe: Pipeline, wav: NDArray[Any], against: Against, tolerance: float, tolerance_db: float) -> Comparison:
     from speechconv.comparison.librosa import rebuild
 
     if not pipe.output_lengths(len(wav)):
@@ -114,7 +117,9 @@ def _compared(pipe: Pipeline, wav: NDArray[Any], against: Against, tolerance: fl
         worst_seconds=float(seconds[found.worst_frame]),
         worst_hz=None if theirs.hertz is None else float(theirs.hertz[found.worst_bin]),
         tolerance=tolerance,
-        passed=found.max_abs <= tolerance,
+        tolerance_db=tolerance_db,
+        passed=found.max_abs <= tolerance
+        and (theirs.scale.slope is None or found.max_db is None or found.max_db <= tolerance_db),
         features=ours,
         reference=reference,
         seconds=seconds,

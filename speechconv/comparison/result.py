@@ -30,8 +30,8 @@ class Comparison:
         worst_frame, worst_bin: where `max_abs` is reached, counted from 0.
         worst_seconds: middle of that frame.
         worst_hz: frequency of that bin, or centre of its mel band; None where it has none.
-        tolerance: the largest `max_abs` that passes.
-        passed: whether it does.
+        tolerance, tolerance_db: the largest `max_abs` that passes and, of logarithms, the largest `max_db`.
+        passed: whether they do.
         features, reference: (frames, channels), ours and the other library's; float64 or complex128.
         seconds: (frames,) the middle of each frame.
         hertz: (channels,) or None.
@@ -53,6 +53,7 @@ class Comparison:
     worst_seconds: float
     worst_hz: float | None
     tolerance: float
+    tolerance_db: float
     passed: bool
     features: Array = field(repr=False, compare=False)
     reference: Array = field(repr=False, compare=False)

@@ -11,6 +11,7 @@ from typing import Any
 
 from speechconv.audio.waveform import Channel, Resample
 from speechconv.checks import check_count
+from speechconv.disk import is_disk_full
 from speechconv.extraction.feature_file import remove_temporaries
 from speechconv.extraction.inputs import Input, find_inputs
 from speechconv.extraction.ledger import Ledger
@@ -19,7 +20,7 @@ from speechconv.extraction.pipelines import one_torch_thread
 from speechconv.extraction.run_record import RunRecord
 from speechconv.extraction.summary import Status, Summary
 from speechconv.extraction.supervisor import Supervisor, Task
-from speechconv.extraction.worker import Extractor, Recipe, is_disk_full
+from speechconv.extraction.worker import Extractor, Recipe
 from speechconv.pipeline import Pipeline
 
 

@@ -19,6 +19,17 @@ class FeatureError(ValueError):
     """Features that are no finite numbers."""
 
 
+@torch.no_grad()
+def check_real_features(pipe: Pipeline) -> None:
+    """TypeError where they are complex, which no file or pipe of float32 holds."""
+    dtype, device = placement(pipe) or (torch.float32, torch.device("cpu"))
+    if pipe(torch.zeros(1, 0, dtype=dtype, device=device)).is_complex():
+        raise TypeError(
+            "the features are complex numbers; end the pipeline by 'power', 'magnitude' or 'real_imag' "
+            "(stft.output=power)."
+        )
+
+
 def feature_rows(session: Session, waveform: Waveform) -> Iterator[NDArray[np.float32]]:
     """(n, channels) rows, n >= 0, block by block; the session is closed at the end.
 

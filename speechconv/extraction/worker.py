@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,18 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from speechconv.audio.error import AudioError
 from speechconv.audio.files import AudioFile
 from speechconv.audio.waveform import Channel, Resample, Waveform, check_channel, check_resample
+from speechconv.disk import is_disk_full
 from speechconv.extraction.feature_file import FeatureFile
 from speechconv.extraction.inputs import Input
 from speechconv.extraction.manifest import ErrorLine, Line, ManifestLine
 from speechconv.extraction.pipelines import build_pipeline
-from speechconv.extraction.rows import FeatureError, feature_rows, whole_rows
-from speechconv.layer import placement
+from speechconv.extraction.rows import FeatureError, check_real_features, feature_rows, whole_rows
 from speechconv.pipeline import Pipeline
 from speechconv.plan import NotStreamable
 from speechconv.utterance import freeze_on, frozen_twin, layers_of_policy
@@ -87,10 +85,7 @@ class Extractor:
             self._session = self._live.stream()
         except NotStreamable:
             self._session = None
-        if _is_complex(self.pipeline):
-            raise TypeError(
-                "the features are complex numbers; end the pipeline by 'power', 'magnitude' or 'real_imag'."
-            )
+        check_real_features(self.pipeline)
 
     def __call__(self, item: Input) -> Line:
         """Extract `item`; whatever is wrong with it becomes an error line.
@@ -155,12 +150,6 @@ class Extractor:
         lengths.append(waveform.num_samples)
 
 
-def _is_complex(pipe: Pipeline) -> bool:
-    dtype, device = placement(pipe) or (torch.float32, torch.device("cpu"))
-    with torch.no_grad():
-        return pipe(torch.zeros(1, 0, dtype=dtype, device=device)).is_complex()
-
-
 def feature_path(out: Path, item: Input) -> Path:
     """Where the features of `item` go."""
     return out / f"{item.id}.npy"
@@ -169,8 +158,3 @@ def feature_path(out: Path, item: Input) -> Path:
 def error_line(item: Input, stage: str, error: BaseException) -> ErrorLine:
     """The line of an input that failed by `error`; where another one caused it, that one gives the class."""
     return ErrorLine(item.id, item.audio, stage, type(error.__cause__ or error).__name__, str(error))
-
-
-def is_disk_full(error: OSError) -> bool:
-    """True where no space, or none of one's share, is left."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -77,7 +77,9 @@ def frame_bounds(filters: Tensor, hop: int, num_points: int | None = None) -> Fr
         >>> frame_bounds(torch.tensor([[1.0, 1.0], [1.0, -1.0]]), 1).kappa
         1.0
     """
-    lags = _lags(check_filters(filters).double(), check_count("hop", hop))
+    if check_count("hop", hop) > check_filters(filters).shape[1]:  # samples between the frames are lost
+        return _bounds(0.0, float(torch.linalg.matrix_norm(filters.double(), 2)) ** 2, filters)
+    lags = _lags(filters.double(), hop)
     if num_points is not None:
         eigenvalues = _on_grid(lags, check_count("num_points", num_points, 2))
         return _bounds(float(eigenvalues.min()), float(eigenvalues.max()), filters)

@@ -55,6 +55,15 @@ def test_a_table_has_a_row_for_each_file(run: Run, speech: Path, stereo: Path) -
     assert "2 of 2 within 1e-05 of the peak" in err
 
 
+def test_folders_and_globs_stand_for_the_sounds_that_extract_finds(run: Run, audio_samples: Path) -> None:
+    """Links are followed, other files are left out."""
+    speech = audio_samples / "speech"
+    status, out, _ = run(speech, speech / "en_us*.wav", "--json")
+    files = [json.loads(line)["file"] for line in out.splitlines()]
+    assert status == 0
+    assert files == [*map(str, sorted(speech.iterdir())), *map(str, sorted(speech.glob("en_us*.wav")))]
+
+
 def test_json_is_a_line_for_each_file_with_the_librarys_figures(run: Run, speech: Path, stereo: Path) -> None:
     status, out, _ = run(speech, stereo, "--json", "--set", "mel.n_mels=40", "--dtype", "float64")
     first, second = map(json.loads, out.splitlines())

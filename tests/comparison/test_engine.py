@@ -69,6 +69,25 @@ def test_a_pipeline_built_wrongly_fails(
     assert result.max_abs > least
 
 
+def test_a_wrong_logarithm_fails_though_the_power_below_it_is_right(
+    monkeypatch: pytest.MonkeyPatch, audio_samples: Path
+) -> None:
+    """A floor of 1e-5 instead of 1e-10 is a millionth of the peak power, and 10 dB at 70 dB below it."""
+    told, rebuild = sc.Pipeline.from_preset("logmel"), librosa.rebuild
+    monkeypatch.setattr(librosa, "rebuild", lambda _, wav: rebuild(told, wav))
+    wav, rate = soundfile.read(audio_samples / "speech" / "en_us_digits_16k.wav")
+    for settings in ({"floor": 1e-5}, {"floor": 1e-6, "additive": True}):
+        pipe = sc.Pipeline.from_preset("logmel", log=settings)
+        result = sc.compare(wav, rate, pipeline=pipe)
+        assert not result.passed
+        assert result.max_abs <= result.tolerance
+        assert result.max_db is not None
+        assert result.max_db > 3
+        assert sc.compare(wav, rate, pipeline=pipe, tolerance_db=result.max_db).passed
+    with pytest.raises(ValueError, match=r"tolerance_db \(=-1\) must be >= 0"):
+        sc.compare(wav, rate, tolerance_db=-1)
+
+
 def test_a_wrong_edge_is_found_at_the_edge(wrongly_built: Any) -> None:
     result = sc.compare(noise(), 16000, pipeline=wrongly_built(pad_mode="reflect"))
     assert result.worst_frame in (0, 1, result.frames - 2, result.frames - 1)  # frames that reach into the pads

@@ -157,6 +157,17 @@ def test_fewer_filters_than_samples_of_a_hop_have_no_lower_bound() -> None:
     assert FrameBounds(0.0, 0.0).kappa == math.inf
 
 
+def test_a_hop_beyond_the_taps_loses_what_lies_between_the_frames_at_once() -> None:
+    """B is then that of one frame, whatever the hop: a matrix of hop x hop would be no fun."""
+    filters = noise(9, 20)
+    expected = np.linalg.svd(filters.numpy())[1][0] ** 2
+    for hop in (21, 1_000_000):
+        for num_points in (None, 7):
+            ours = frame_bounds(filters, hop, num_points=num_points)
+            assert (ours.A, ours.kappa) == (0.0, math.inf)
+            assert pytest.approx(expected, rel=1e-12) == ours.B
+
+
 def test_a_bank_that_loses_one_frequency_has_no_lower_bound() -> None:
     """Differences lose what is constant; at hop 3 the phases of all rows together still do."""
     filters = noise(12, 20)
