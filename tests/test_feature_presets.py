@@ -7,7 +7,6 @@ spectra, mels, decibels and Whisper (largest difference relative to the largest 
 
 from __future__ import annotations
 
-import functools
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -21,82 +20,24 @@ import torch
 from numpy.typing import NDArray
 from transformers import ParakeetFeatureExtractor, SeamlessM4TFeatureExtractor, WhisperFeatureExtractor
 
-import speechconv as sc
+from tests.feature_sounds import (
+    CALIBRATED,
+    DTYPES,
+    SOUNDS,
+    WHISPERS,
+    Array,
+    apart,
+    features,
+    off,
+    off_l2,
+    preset,
+    read,
+    some_digits,
+    sound,
+)
 from tests.precision import double_constants
-from tests.stacks import assert_close, stream
 
-Array = NDArray[np.float64]
-SAMPLES = Path(__file__).parent.parent / "audio_samples" / "speech"
-SOUNDS = ("speech", "chirp", "noise", "tones", "near silence")
 each_sound = pytest.mark.parametrize("kind", SOUNDS)
-STREAMS = ("stft", "librosa-mel", "torchaudio-mel")
-KALDI = ("kaldi-fbank", "kaldi-mfcc")
-WHISPERS = {"whisper": 80, "whisper-128": 128}
-WHOLE = ("librosa-mfcc", "torchaudio-mfcc", *WHISPERS)
-CALIBRATED = ("seamless-fbank", "nemo-mel")
-DTYPES = (torch.float64, torch.float32)
-LAW = {torch.float64: 1e-12, torch.float32: 1e-5}  # live and batched rows, of the largest value
-
-
-def read(file: Path) -> Array:
-    samples, _ = soundfile.read(file, dtype="float64")
-    return np.asarray(samples, np.float64)
-
-
-def some_digits(real_speech: Path) -> list[Path]:
-    """Five, of four speakers."""
-    files = sorted(real_speech.glob("*.wav"))[::450]
-    assert files
-    return files
-
-
-def sound(kind: str, samples: int = 24_000) -> Array:
-    """1.5 s at 16 kHz, -1 ... 1."""
-    rng = np.random.default_rng(0)
-    time = np.arange(samples) / 16_000
-    match kind:
-        case "speech":
-            return read(SAMPLES / "en_us_digits_16k.wav")[:samples]
-        case "chirp":
-            return 0.9 * np.sin(2 * np.pi * (20 * time + 7900 / 2 / time[-1] * time**2))
-        case "noise":
-            return 0.3 * rng.standard_normal(samples)
-        case "tones":
-            return (np.sin(2 * np.pi * 440 * time) + np.sin(2 * np.pi * 3001.7 * time)) / 2
-    return 1e-5 * rng.standard_normal(samples)
-
-
-@functools.cache
-def preset(name: str, **overrides: Any) -> sc.Pipeline:
-    with warnings.catch_warnings():  # torchaudio's 128 bands on 201 bins: as there, some are empty
-        warnings.filterwarnings("ignore", "[0-9]+ of 128 mel bands hold no FFT bin")
-        return sc.Pipeline.from_preset(name, **overrides)
-
-
-def features(
-    name: str, x: Array, dtype: torch.dtype = torch.float64, *, stages: int | None = None, **overrides: Any
-) -> NDArray:
-    """Of the whole preset, or of its first `stages` alone."""
-    pipe = preset(name, **overrides).to(dtype)
-    if stages is not None:
-        pipe = sc.Pipeline(list(pipe)[:stages], sample_rate=pipe.sample_rate)
-    with torch.no_grad():
-        return pipe(torch.from_numpy(x)[None].to(dtype))[0].numpy()
-
-
-def apart(y: NDArray, expected: NDArray) -> float:
-    """Largest difference."""
-    assert y.shape == expected.shape
-    return float(np.abs(y - expected).max())
-
-
-def off(y: NDArray, expected: NDArray) -> float:
-    """Largest difference, relative to the largest expected value."""
-    return apart(y, expected) / float(np.abs(expected).max())
-
-
-def off_l2(y: NDArray, expected: NDArray) -> float:
-    return float(np.linalg.norm(y - expected) / np.linalg.norm(expected))
 
 
 def torchaudio_features(kind: str, x: Array, sample_rate: int) -> Array:
@@ -322,76 +263,3 @@ def test_one_valid_frame_alone_gives_no_nan(name: str, samples: int, shape: tupl
     assert z.isfinite().all()
     assert frames[1] == shape[0]
     assert not z[1].any()
-
-
-# The law
-
-
-def streamable(name: str) -> sc.Pipeline:
-    if name in CALIBRATED:
-        return sc.Pipeline.from_preset(name).calibrate(torch.from_numpy(sound("speech"))[None].float())
-    return preset(name)
-
-
-@pytest.mark.parametrize("name", [*STREAMS, *KALDI, *CALIBRATED])
-def test_what_can_stream_keeps_the_law(name: str) -> None:
-    assert sc.check_streaming(streamable(name), tolerance=LAW[torch.float64]).worst <= LAW[torch.float64]
-
-
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("name", [*STREAMS, *KALDI, *CALIBRATED])
-def test_live_equals_offline(name: str, dtype: torch.dtype) -> None:
-    """Complex spectra too; worst 6.7e-16 and 9.9e-8."""
-    pipe = streamable(name).to(dtype)
-    x = torch.from_numpy(sound("speech")).to(dtype)
-    with torch.no_grad():
-        expected = pipe(x[None])[0]
-    assert len(expected) >= 47
-    live = stream(sc.Session(pipe), x, [0, 1, 777, 160, 4000, 2049, 1, 9000, 8012])
-    assert live.dtype == expected.dtype
-    assert_close(live, expected, LAW[dtype])
-
-
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("name", [*STREAMS, *KALDI, *WHOLE, *CALIBRATED])
-def test_a_batch_padded_with_nan_equals_its_rows(name: str, dtype: torch.dtype) -> None:
-    """Worst 6.7e-14 and 1.4e-6: Seamless normalises 700 samples by the two frames they give."""
-    pipe = preset(name).to(dtype)
-    sounds = (sound("noise", 9000), sound("speech")[:700], sound("speech")[6000:6700], sound("tones", 4001))
-    rows = [torch.from_numpy(x).to(dtype) for x in sounds]
-    lengths = [len(row) for row in rows]
-    batch = torch.full((len(rows), 9100), torch.nan, dtype=dtype)
-    for padded, row in zip(batch, rows, strict=True):
-        padded[: len(row)] = row
-    y, frames = pipe(batch, torch.tensor(lengths))
-    for i, row in enumerate(rows):
-        alone = pipe(row[None])[0]
-        assert frames[i] == len(alone) == pipe.output_lengths(len(row))
-        assert_close(y[i, : frames[i]], alone, LAW[dtype])
-        assert not y[i, frames[i] :].any()
-
-
-@pytest.mark.parametrize("name", [*WHOLE, *CALIBRATED])
-def test_what_needs_the_whole_utterance_says_what_to_use_instead(name: str) -> None:
-    pipe = preset(name)
-    with pytest.raises(sc.NotStreamable, match=r"cannot stream: .* Instead: ") as caught:
-        pipe.stream()
-    path, word = {
-        "whisper": ("minimum_length", "the pipeline without this stage"),
-        "whisper-128": ("minimum_length", "the pipeline without this stage"),
-        "librosa-mfcc": ("dynamic_range", "a fixed floor: Log(floor=...) without this stage"),
-        "torchaudio-mfcc": ("dynamic_range", "a fixed floor: Log(floor=...) without this stage"),
-        "seamless-fbank": ("cmvn", "statistics='frozen' with calibrate(audio), and save() for the command line"),
-        "nemo-mel": ("cmvn", "statistics='frozen' with calibrate(audio), and save() for the command line"),
-    }[name]
-    assert (caught.value.path, caught.value.alternatives[0]) == (path, word)
-
-
-@pytest.mark.parametrize("name", [*STREAMS, *WHOLE, *CALIBRATED])
-def test_a_preset_survives_toml(name: str) -> None:
-    pipe = preset(name)
-    text = pipe.to_toml()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "[0-9]+ of 128 mel bands hold no FFT bin")
-        assert sc.Pipeline.from_toml(text).to_toml() == text
-    assert not pipe.fresh_random

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speechconv.checks import check_choice, check_count, check_flag
+from speechconv.checks import check_choice, check_count, check_flag, check_number
 from speechconv.exact import ExactConstants
 from speechconv.frontend.inverse import inverted
 from speechconv.frontend.spectrum import TILE_SAMPLES, modulus, transform, wide
@@ -236,11 +236,16 @@ class ConvSTFT(ExactConstants):
             weight_decay: towards the STFT that it began as. "free" has none: there it would lead to silence.
 
         Returns:
-            [] for fixed filters, so that it can be added to the groups of a model.
+            [] for fixed filters (learn=None), so that it can be added to the groups of a model.
+
+        Raises:
+            ValueError: a learning rate that is not above 0, or a decay below it.
 
         >>> [group["lr"] for group in ConvSTFT(512, window="boxcar", learn="free").param_groups(1e-3, 0.01)]
         [0.001]
         """
+        check_number("lr", lr, above=0)
+        check_number("weight_decay", weight_decay, least=0)
         norms = torch.complex(*self.initial_kernel.chunk(2)).abs().square().mean().sqrt()
         return groups_by_meaning(self, lr, weight_decay, float(norms))
 

@@ -151,3 +151,9 @@ def test_weight_decay_leads_back_to_the_stft_and_never_to_silence(learn: Learn) 
         assert after == pytest.approx(before)
     else:
         assert after < 1e-3 * before
+
+
+@pytest.mark.parametrize("arguments", [{"lr": -1.0}, {"lr": 0.0}, {"lr": 1e-3, "weight_decay": -1.0}], ids=str)
+def test_rates_that_lead_nowhere_are_refused(arguments: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"(lr|weight_decay) \(=.*\) must be >"):
+        sc.ConvSTFT(64, learn="delta").param_groups(**arguments)
