@@ -32,8 +32,9 @@ ACCURACY = 1e-7
 ROUNDS = 30
 """Halvings of the grid's step at most: only a bank with A = 0 needs as many."""
 
-CANDIDATES = 16
-"""Points that are refined, for each degree of the polynomial: it has no more dips than degrees."""
+CANDIDATES, BUDGET = 8, 1024
+"""Points that are refined: BUDGET / hop, which is the size of the matrices, but at least CANDIDATES. What a large hop
+leaves is of low degree and has few dips; a small hop leaves many, which cost little."""
 
 TIES = 4
 """Of points that are equal to rounding, as all are in a tight frame, so many are refined."""
@@ -232,7 +233,7 @@ def _refined(lags: Tensor) -> tuple[float, float]:
         if slack <= ACCURACY * least:
             break
         step /= 2
-        rounding, most = hop * torch.finfo(torch.float64).eps * largest, CANDIDATES * len(lags)
+        rounding, most = hop * torch.finfo(torch.float64).eps * largest, max(CANDIDATES, BUDGET // hop)
         low, high = (_lowest(*points, slack, rounding, most) for points in (low, high))
         low = _halve(low, lambda omega: _at(lags, omega)[:, 0], step)
         high = _halve(high, lambda omega: -_at(lags, omega)[:, -1], step)
@@ -244,11 +245,16 @@ Points = tuple[Tensor, Tensor]
 
 
 def _lowest(places: Tensor, values: Tensor, slack: float, rounding: float, most: int) -> Points:
-    """The points that may lie beside the lowest of all."""
+    """The points that may lie beside the lowest of all: those no higher than their neighbours first."""
+    order = places.argsort()
+    around = F.pad(values[order], (1, 1), value=math.inf)
+    dips = torch.zeros_like(places, dtype=torch.bool)
+    dips[order] = (around[1:-1] <= around[:-2]) & (around[1:-1] <= around[2:])
     order = values.argsort()
+    order = torch.cat((order[dips[order]], order[~dips[order]]))
     places, values = places[order], values[order]
-    tied = values <= values[0] + rounding
-    kept = (values <= values[0] + slack) & ~(tied & (tied.cumsum(0) > TIES))
+    tied = values <= values.min() + rounding
+    kept = (values <= values.min() + slack) & ~(tied & (tied.cumsum(0) > TIES))
     return places[kept][:most], values[kept][:most]
 
 
