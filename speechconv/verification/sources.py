@@ -153,14 +153,16 @@ def _stft_settings(text: str) -> dict[str, Any]:
 
 
 def _pipeline_file(pipe: Pipeline, where: str) -> WeightFile:
-    """Its tensors, and the kernel of every ConvSTFT with its hop."""
+    """Its tensors, and the kernel of every ConvSTFT with its hop; how that is laid out need not be guessed."""
     tensors: dict[str, Tensor] = dict(pipe.state_dict())
     strides: dict[str, int] = {}
+    layouts: dict[str, Layout] = {}
     for name, layer in pipe.named_modules():
         if isinstance(layer, ConvSTFT):
             tensors[f"{name}.kernel"] = layer.kernel.detach()
             strides[f"{name}.kernel"] = layer.hop_length
-    return WeightFile(where, tensors, strides)
+            layouts[f"{name}.kernel"] = "stacked"
+    return WeightFile(where, tensors, strides, layouts)
 
 
 def _only_bank(file: WeightFile) -> str:
@@ -174,7 +176,7 @@ def _bank(file: WeightFile, name: str, layout: Layout | None) -> FilterBank:
     """The bank in the tensor of that name, or in the two that it names, at a sample rate that is assumed."""
     names = [part.strip() for part in name.split(",")]
     parts = [_rows(file.tensors, part, file.where) for part in names]
-    real, imag, layout = halves(parts, name, layout)
+    real, imag, layout = halves(parts, name, layout or file.layouts.get(name))
     return FilterBank(name, real, imag, layout, SAMPLE_RATE, file.strides.get(names[0]), sample_rate_assumed=True)
 
 

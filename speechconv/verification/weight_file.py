@@ -20,6 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from speechconv.verification.filter_bank import Layout
+
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".jit", ".ts")
 SUFFIXES = (".safetensors", ".onnx", *TORCH_SUFFIXES)
 
@@ -32,11 +34,13 @@ class WeightFile:
         where: the file, for messages.
         tensors: floating tensors by name, in the type that they have there.
         strides: of the convolution that a tensor is the kernel of, where the file tells.
+        layouts: how pairs lie in a tensor, where the file tells.
     """
 
     where: str
     tensors: Mapping[str, Tensor]
     strides: Mapping[str, int] = field(default_factory=dict)
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
 
 
 def read_weight_file(path: str | os.PathLike[str]) -> WeightFile:

@@ -251,3 +251,22 @@ def test_a_saved_pipeline_far_from_its_start_is_compared_with_it(tmp_path: Path)
 def test_a_few_random_filters_that_have_no_window_at_all_are_described(taps: int) -> None:
     for seed in range(20):
         assert not sc.verify(noise(6, taps, seed=seed), layout="stacked").stft.is_stft  # pyright: ignore[reportOptionalMemberAccess] - a bank has an answer
+
+
+@pytest.mark.parametrize(("learn", "size"), [("delta", 3.0), ("free", 3.0)])
+def test_a_kernel_trained_into_noise_is_still_known_as_pairs(learn: Any, size: float, tmp_path: Path) -> None:
+    """Nothing in such weights shows how pairs lie in them; the module knows."""
+    stft = sc.ConvSTFT(64, hop_length=16, learn=learn)
+    with torch.no_grad():
+        weight = next(stft.parameters())
+        weight.normal_().mul_(size)
+    pipe = sc.Pipeline([stft], sample_rate=16000)
+    pipe.save(tmp_path / "noise.safetensors")
+    expected = stft.drift().total
+    for weights in (stft, pipe, tmp_path / "noise.safetensors"):
+        answer = sc.verify(weights, thresholds={"drift.total": 0.1})
+        assert answer.layout == "stacked"
+        assert len(answer.filters) == 33
+        assert answer.drift is not None
+        assert answer.drift.total == pytest.approx(float(expected), rel=1e-6)  # float32 weights
+        assert not answer.passed

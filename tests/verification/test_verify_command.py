@@ -189,3 +189,11 @@ def test_a_threshold_that_is_no_number_is_a_usage_error(
         main(["verify", str(weights), "--max", limit])
     assert stop.value.code == 2
     assert "expected NAME=VALUE such as bank.kappa=3" in capsys.readouterr().err
+
+
+def test_a_kernel_trained_into_noise_is_beyond_its_threshold(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stft = sc.ConvSTFT(64, hop_length=16, learn="delta")
+    next(stft.parameters()).data.normal_().mul_(3)
+    sc.Pipeline([stft], sample_rate=16000).save(weights)
+    assert main(["verify", str(weights), "--max", "drift.total=0.1"]) == 1
+    assert "drift.total is " in capsys.readouterr().err
