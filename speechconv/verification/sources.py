@@ -18,6 +18,7 @@ from speechconv.stages import check_known
 from speechconv.verification.candidates import bank_shape, choose_tensor, listing, named_tensor
 from speechconv.verification.filter_bank import FilterBank, Layout
 from speechconv.verification.pairing import halves
+from speechconv.verification.spectra import turning_sign
 from speechconv.verification.weight_file import WeightFile, read_weight_file
 
 SAMPLE_RATE = 16000
@@ -110,7 +111,8 @@ def parse_reference(text: str, bank: FilterBank) -> tuple[FilterBank, str]:
 
     Args:
         text: "stft:n_fft=400,hop_length=160,window=hann,win_length=400", each key as ConvSTFT's; n_fft is the bank's
-            taps and hop_length the bank's hop unless given. Or a file, a preset or .toml, read like weights.
+            taps and hop_length the bank's hop unless given; it turns as the bank does, e^(-j ...) or e^(j ...). Or a
+            file, a preset or .toml, read like weights.
         bank: what will be compared with it.
 
     Raises:
@@ -134,9 +136,10 @@ def parse_reference(text: str, bank: FilterBank) -> tuple[FilterBank, str]:
     except ValueError as error:
         raise ValueError(f"reference {text}: {error}") from None
     real, imag = stft.kernel.chunk(2)
-    words = ", ".join(f"{key} {value}" for key, value in ({"n_fft": n_fft} | settings).items())
-    hop_length = settings.get("hop_length")
-    return FilterBank("stft", real, imag, "stacked", bank.sample_rate, hop_length), f"STFT: {words}"
+    words = "STFT: " + ", ".join(f"{key} {value}" for key, value in ({"n_fft": n_fft} | settings).items())
+    if bank.imag is not None and turning_sign(bank.real, bank.imag) > 0:
+        imag, words = -imag, f"{words}, conjugated"
+    return FilterBank("stft", real, imag, "stacked", bank.sample_rate, settings.get("hop_length")), words
 
 
 def _stft_settings(text: str) -> dict[str, Any]:

@@ -95,6 +95,15 @@ def test_a_reference_may_be_given_in_words_as_module_or_as_filters() -> None:
     assert totals[0] == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_reference_in_words_turns_as_the_bank_does() -> None:
+    """nnAudio, for one, has cos + j sin: the same STFT by the other convention, which is no drift."""
+    for filters, words in ((dft(256, hann(256)), ""), (dft(256, hann(256)).conj(), ", conjugated")):
+        answer = sc.verify(pairs(filters), reference="stft:n_fft=256")
+        assert answer.drift is not None
+        assert answer.drift.total < 1e-13  # the angles of the test round at 2 pi k n / n_fft
+        assert answer.drift.reference == f"STFT: n_fft 256{words}"
+
+
 def test_random_filters_have_no_reference_of_their_own() -> None:
     answer = sc.verify(pairs(noise(64, 128) + 1j * noise(64, 128, seed=1)))
     assert answer.drift is None
