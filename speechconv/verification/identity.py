@@ -12,6 +12,7 @@ g_k w[n] cos(2 pi f_k n + phi_k); window and phases are then fitted in turn, and
 
 from __future__ import annotations
 
+import cmath
 import math
 import re
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from torch import Tensor
 from speechconv.verification.answers import StftAnswer
 from speechconv.verification.filter_bank import FilterBank
 from speechconv.verification.filter_shape import tops
-from speechconv.verification.spectra import half_powers, turning_sign
+from speechconv.verification.spectra import grid_size, half_powers, turning_sign
 from speechconv.verification.window_name import NamedWindow, name_window
 
 SAME = 1e-5
@@ -126,8 +127,10 @@ def identify(bank: FilterBank, fit: StftFit | None = None) -> StftAnswer:
 def nearest_stft(bank: FilterBank, fit: StftFit) -> tuple[FilterBank, str] | None:
     """The STFT that the bank is or comes near to, bins in the bank's order, and what it is in words.
 
-    Its time begins with the kernel and its window is as its definition has it. None where there is none, or for
-    real-only filters, whose phases it would have to guess. Zeros in place of dead filters, whose bins are not known.
+    Its window is as its definition has it, all of it times one gain, and its time begins where the bank's does: the
+    gain c and the time origin n0 of c w[n] e^(s j 2 pi f_k (n - n0)) that come nearest to the bank. Zeros in
+    place of dead filters, whose bins are not known. None where there is no such STFT, or for real-only filters, whose
+    phases it would have to guess.
 
     >>> from speechconv.frontend.stft import ConvSTFT
     >>> real, imag = ConvSTFT(n_fft=64).double().kernel.chunk(2)
@@ -135,17 +138,44 @@ def nearest_stft(bank: FilterBank, fit: StftFit) -> tuple[FilterBank, str] | Non
     >>> nearest_stft(bank, fit_stft(bank))[1]
     'STFT: n_fft 64, periodic Hann'
     """
-    named, taps = fit.named, bank.real.shape[1]
-    if not fit.on_grid or named is None or named.samples is None or fit.sign == 0:
+    n_fft, named, taps = fit.carriers.n_fft, fit.named, bank.real.shape[1]
+    if n_fft is None or not fit.on_grid or named is None or named.samples is None or fit.sign == 0:
         return None
     window = torch.zeros(taps, dtype=torch.float64)
     window[named.start : named.start + named.length] = torch.from_numpy(named.samples)
     known = bank.alive
     turns = torch.remainder(fit.carriers.frequencies[known, None] * torch.arange(taps, dtype=torch.float64), 1)
+    basis = torch.polar(window.expand_as(turns), fit.sign * 2 * math.pi * turns)
+    products = (basis.conj() * bank.filters[known]).sum(1)
+    bins = (fit.carriers.frequencies[known] * n_fft).round()
+    turn = _turn_per_bin(products, bins)
+    phases = torch.polar(torch.ones(len(bins), dtype=torch.float64), 2 * math.pi * turn * bins)
+    gain = complex((phases.conj() * products).sum() / basis.abs().square().sum())
     filters = torch.zeros(bank.real.shape, dtype=torch.complex128)
-    filters[known] = torch.polar(window.expand_as(turns), fit.sign * 2 * math.pi * turns)
-    words = f"STFT: n_fft {fit.carriers.n_fft}, {_proper(named, taps)}"
+    filters[known] = gain * phases[:, None] * basis
+    origin = round(-fit.sign * turn * n_fft, 1) % n_fft
+    words = f"STFT: n_fft {n_fft}, {_proper(named, taps)}{_placed(gain, origin)}"
     return FilterBank(words, filters.real, filters.imag, "stacked", bank.sample_rate, bank.hop_length), words
+
+
+def _turn_per_bin(products: Tensor, bins: Tensor) -> float:
+    """-s n0 / n_fft, from the products p_k of the bank's filters with those of an STFT whose time begins at 0.
+
+    They turn over k as a sinusoid does over time, so that it is the top of |sum_k p_k e^(-j 2 pi f k)| over f.
+    """
+    line = torch.zeros(1, int(bins.max()) + 1, dtype=torch.complex128)
+    line[0, bins.long()] = products
+    size = grid_size(line.shape[1])
+    top = torch.fft.fft(line, size).abs().argmax(1)
+    return float(_refined(line, top.double() / size))
+
+
+def _placed(gain: complex, origin: float) -> str:
+    """What is not as a definition has it, in words, to the digits shown."""
+    size, angle = f"{abs(gain):.3g}", abs(cmath.phase(gain))
+    words = "" if size == "1" else f", times {size}"
+    words += f", turned by {angle:.2f} rad" if angle > 0.005 else ""
+    return words + (f", time origin at sample {origin:g}" if origin else "")
 
 
 def fit_carriers(bank: FilterBank) -> Carriers:

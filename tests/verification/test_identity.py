@@ -257,3 +257,24 @@ def test_the_stft_of_a_bank_has_zeros_where_that_has_a_dead_filter() -> None:
     found = nearest_stft(bank, fit_stft(bank))
     assert found is not None
     assert np.allclose(found[0].filters.numpy(), filters, rtol=0, atol=1e-12)  # carriers of 64 taps round to 1e-15
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda z: z, ""),
+        (lambda z: z / 16, ", times 0.0625"),
+        (lambda z: -3 * z, ", times 3, turned by 3.14 rad"),
+        (lambda z: z * np.exp(2j * np.pi * np.arange(129) / 256 * 94.7)[:, None], ", time origin at sample 94.7"),
+        (lambda z: z.conj() * np.exp(-2j * np.pi * np.arange(129) / 256 * 128)[:, None], ", time origin at sample 128"),
+        (lambda z: (2j * z)[np.random.default_rng(0).permutation(129)], ", times 2, turned by 1.57 rad"),
+    ],
+    ids=["itself", "softer", "negative", "later", "centred, other sign", "louder, shuffled"],
+)
+def test_the_stft_of_a_bank_has_its_gain_and_time_origin(change: Any, words: str) -> None:
+    bank = pairs(change(dft(256, hann(256))))
+    found = nearest_stft(bank, fit_stft(bank))
+    assert found is not None
+    assert found[1] == f"STFT: n_fft 256, periodic Hann{words}"
+    error = (found[0].filters - bank.filters).norm() / bank.filters.norm()
+    assert error < 1e-12  # angles of up to 2 pi 128 round to 1e-13

@@ -104,6 +104,30 @@ def test_a_reference_in_words_turns_as_the_bank_does() -> None:
         assert answer.drift.reference == f"STFT: n_fft 256{words}"
 
 
+@pytest.mark.parametrize(
+    "gain", [1 / 16, 1j, np.exp(2j * np.pi * 0.37 * np.arange(129))[:, None]], ids=["softer", "turned", "later"]
+)
+def test_an_stft_of_another_size_or_time_origin_is_its_own_reference(gain: Any) -> None:
+    answer = sc.verify(pairs(gain * dft(256, hann(256)), hop_length=64), audio=torch.randn(4000))
+    assert answer.verdict == YES
+    assert answer.drift is not None
+    assert answer.drift.total < 1e-12  # float64, angles of up to 2 pi 128
+    assert answer.sound is not None
+    assert answer.sound.max_db < 1e-6
+
+
+@pytest.mark.parametrize(("soft", "far"), [(0.35, False), (0.3, True)])
+def test_an_stft_whose_gains_are_half_wrong_is_no_reference(soft: float, far: bool) -> None:
+    """Every other bin is softer: the nearest STFT is (1 - soft) / (1 + soft) away, 0.481 and 0.538."""
+    filters = dft(256, hann(256))
+    filters[::2] *= soft
+    answer = sc.verify(pairs(filters))
+    assert answer.verdict == f"{YES}, a gain of its own in each bin"
+    assert (answer.drift is None) == far
+    if answer.drift:
+        assert answer.drift.total == pytest.approx((1 - soft) / (1 + soft), rel=0.01)  # 65 and 64 bins
+
+
 def test_random_filters_have_no_reference_of_their_own() -> None:
     answer = sc.verify(pairs(noise(64, 128) + 1j * noise(64, 128, seed=1)))
     assert answer.drift is None
