@@ -56,7 +56,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--reference",
         metavar="stft:KEY=VALUE,...|FILE",
-        help="compare with this STFT (n_fft, hop_length, win_length, window) or the filters of that file",
+        help="compare with this STFT (n_fft, hop_length, win_length, window, periodic) or the filters of that file",
     )
     command.add_argument("--audio", metavar="FILE", help="also compare what both make of this sound, in dB")
     command.add_argument("--report", metavar="OUT.html", help="write all of it as one page, with pictures")

@@ -23,7 +23,7 @@ BLOCK_VALUES = 1 << 22
 
 
 def sound(bank: FilterBank, reference: FilterBank, wav: Tensor, audio_name: str) -> SoundAnswer:
-    """Differences on a waveform; without a hop the bank moves by a quarter of its kernel.
+    """Differences on a waveform; by the bank's hop, else the reference's, else a quarter of a kernel.
 
     Args:
         bank: filters.
@@ -41,7 +41,7 @@ def sound(bank: FilterBank, reference: FilterBank, wav: Tensor, audio_name: str)
     """
     ours, theirs = aligned(bank, reference)
     taps = ours[0].shape[1]
-    hop = bank.hop_length or max(1, taps // 4)
+    hop = bank.hop_length or reference.hop_length or max(1, taps // 4)
     if len(wav) < taps:
         raise ValueError(f"{audio_name} has {len(wav)} samples, the filters have {taps}; give a longer sound.")
     frames = wav.double().unfold(0, taps, hop)

@@ -27,7 +27,7 @@ SAMPLE_RATE = 16000
 CHECKPOINTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 """Kinds of file in which an encoder's checkpoint comes."""
 
-STFT_KEYS = ("n_fft", "hop_length", "win_length", "window")
+STFT_KEYS = ("n_fft", "hop_length", "win_length", "window", "periodic")
 
 
 def read_bank(
@@ -110,9 +110,9 @@ def parse_reference(text: str, bank: FilterBank) -> tuple[FilterBank, str]:
     """The bank to compare with, and what it is in words.
 
     Args:
-        text: "stft:n_fft=400,hop_length=160,window=hann,win_length=400", each key as ConvSTFT's; n_fft is the bank's
-            taps and hop_length the bank's hop unless given; it turns as the bank does, e^(-j ...) or e^(j ...). Or a
-            file, a preset or .toml, read like weights.
+        text: "stft:n_fft=400,hop_length=160,win_length=400,window=hann,periodic=true", each key as ConvSTFT's; n_fft
+            is the bank's taps and hop_length the bank's hop unless given; it turns as the bank does, e^(-j ...) or
+            e^(j ...). Or a file, a preset or .toml, read like weights.
         bank: what will be compared with it.
 
     Raises:
@@ -149,10 +149,20 @@ def _stft_settings(text: str) -> dict[str, Any]:
         check_known([key], STFT_KEYS, "key", f"reference {text!r}")
         if not (equals and value):
             raise ValueError(f"reference {text!r}: expected {key}=VALUE, got {part!r}.")
-        if key != "window" and not value.isdecimal():
-            raise ValueError(f"reference {text!r}: {key} must be a number of samples, got {value!r}.")
-        settings[key] = value if key == "window" else int(value)
+        settings[key] = _stft_value(key, value, text)
     return settings
+
+
+def _stft_value(key: str, value: str, text: str) -> str | bool | int:
+    if key == "window":
+        return value
+    if key == "periodic":
+        if value not in ("true", "false"):
+            raise ValueError(f"reference {text!r}: periodic must be true or false, got {value!r}.")
+        return value == "true"
+    if not value.isdecimal():
+        raise ValueError(f"reference {text!r}: {key} must be a number of samples, got {value!r}.")
+    return int(value)
 
 
 def _pipeline_file(pipe: Pipeline, where: str) -> WeightFile:

@@ -288,7 +288,7 @@ def _reference(given: Reference | None, weights: Weights, bank: FilterBank) -> t
     if isinstance(given, str):
         return parse_reference(given, bank)
     if given is not None:
-        subject = _subject(given, _name(given), None, None, bank.sample_rate, bank.hop_length)
+        subject = _subject(given, _name(given), None, None, bank.sample_rate, None)
         if not isinstance(subject, FilterBank):
             raise ValueError(f"a reference must be one bank of filters, got {_name(given)}.")
         return subject, _name(given)
@@ -306,7 +306,7 @@ def _started(weights: Weights, bank: FilterBank) -> ConvSTFT | None:
 
 def _initial(stft: ConvSTFT, bank: FilterBank) -> FilterBank:
     real, imag = stft.initial_kernel.chunk(2)
-    return FilterBank("the STFT that it started from", real, imag, "stacked", bank.sample_rate, stft.hop_length)
+    return FilterBank("the STFT that it started from", real, imag, "stacked", bank.sample_rate)
 
 
 def _heard(audio: Audio, sample_rate: int) -> tuple[Tensor, str]:

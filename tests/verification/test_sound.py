@@ -80,3 +80,16 @@ def test_what_cannot_be_heard_is_refused(wav: torch.Tensor, words: str) -> None:
     bank = real_only(noise(4, 64))
     with pytest.raises(ValueError, match=words):
         sound(bank, bank, wav, "speech")
+
+
+def test_the_hop_is_the_bank_s_else_the_reference_s_else_a_quarter_of_a_kernel(speech: Array) -> None:
+    wav, ours, theirs = torch.from_numpy(speech), noise(4, 64), noise(4, 64, seed=1)
+
+    def mean(hop: int | None, reference_hop: int | None) -> float:
+        return sound(real_only(ours, hop_length=hop), real_only(theirs, hop_length=reference_hop), wav, "").mean_db
+
+    by_hop = {hop: mean(hop, None) for hop in (16, 24, 40)}
+    assert len(set(by_hop.values())) == 3
+    assert mean(24, 40) == by_hop[24]
+    assert mean(None, 40) == by_hop[40]
+    assert mean(None, None) == by_hop[16]

@@ -128,6 +128,19 @@ def test_an_stft_whose_gains_are_half_wrong_is_no_reference(soft: float, far: bo
         assert answer.drift.total == pytest.approx((1 - soft) / (1 + soft), rel=0.01)  # 65 and 64 bins
 
 
+def test_the_hop_of_a_reference_counts_where_the_bank_has_none() -> None:
+    filters, wav = dft(64, hann(64)) + 0.1 * noise(33, 64), torch.randn(4000)
+
+    def mean(reference: Any, hop_length: int | None = None) -> float:
+        answer = sc.verify(pairs(filters), reference=reference, audio=wav, hop_length=hop_length)
+        assert answer.sound is not None
+        return answer.sound.mean_db
+
+    by_words, by_module = mean("stft:hop_length=7"), mean(sc.ConvSTFT(64, hop_length=7))
+    assert by_words == mean("stft", 7) == mean("stft:hop_length=9", 7) != mean("stft")
+    assert by_module == pytest.approx(by_words, rel=1e-6)  # the module's kernel is float32
+
+
 def test_random_filters_have_no_reference_of_their_own() -> None:
     answer = sc.verify(pairs(noise(64, 128) + 1j * noise(64, 128, seed=1)))
     assert answer.drift is None
