@@ -11,6 +11,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
+from speechconv.adapters.names import FIRST
 from speechconv.frontend.stft import ConvSTFT
 from speechconv.pipeline import Pipeline, open_pipeline
 from speechconv.presets import preset_names
@@ -19,7 +20,7 @@ from speechconv.verification.candidates import bank_shape, choose_tensor, listin
 from speechconv.verification.filter_bank import FilterBank, Layout
 from speechconv.verification.pairing import halves
 from speechconv.verification.spectra import turning_sign
-from speechconv.verification.weight_file import WeightFile, read_weight_file
+from speechconv.verification.weight_file import WeightFile, read_weight_file, tensor_names
 
 SAMPLE_RATE = 16000
 """Hz, where neither the file nor its reader tells."""
@@ -219,4 +220,4 @@ def is_encoder_checkpoint(path: str | os.PathLike[str]) -> bool:
         return (Path(path) / "config.json").is_file()
     if not Path(path).is_file() or Path(path).suffix not in CHECKPOINTS:
         return False
-    return any("conv_layers.1." in name for name in read_weight_file(path).tensors)
+    return any(FIRST in name for name in tensor_names(path))

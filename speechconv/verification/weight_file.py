@@ -13,6 +13,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,17 @@ def read_weight_file(path: str | os.PathLike[str]) -> WeightFile:
     return _weight_file(path, _torch_file(path))
 
 
+def tensor_names(path: str | os.PathLike[str]) -> list[str]:
+    """Of every tensor in a file of .safetensors or torch's, whose numbers are not read where the file can be mapped.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_weight_file`.
+    """
+    path = Path(path)
+    _check_readable(path)
+    return list(_safetensors_names(path) if path.suffix == ".safetensors" else _torch_file(path))
+
+
 def _check_readable(path: Path) -> None:
     if path.is_dir():
         raise ValueError(f"{path} is a folder; pass the file with the weights in it.")
@@ -85,11 +97,22 @@ def _weight_file(path: Path, tensors: Mapping[str, Tensor], strides: Mapping[str
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
+    with _opened_safetensors(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+
+
+def _safetensors_names(path: Path) -> list[str]:
+    with _opened_safetensors(path) as file:
+        return list(file.keys())
+
+
+@contextmanager
+def _opened_safetensors(path: Path) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            yield file
     except SafetensorError as error:
         raise ValueError(f"{path} is not a whole safetensors file: {_first_line(error)}") from None
 

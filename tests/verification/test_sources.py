@@ -70,6 +70,26 @@ def test_a_wav2vec2_checkpoint_is_told_from_a_bank(tmp_path: Path) -> None:
     assert not is_encoder_checkpoint(tmp_path / "bank.safetensors")
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "model.pt"])
+def test_convolutions_of_another_model_are_no_wav2vec2_encoder(name: str, tmp_path: Path) -> None:
+    state = {
+        "stft.weight": stacked(),
+        "conv_layers.0.weight": torch.randn(8, 66, 3),
+        "conv_layers.1.weight": torch.ones(8),
+    }
+    (save_file if name.endswith("safetensors") else torch.save)(state, tmp_path / name)
+    assert not is_encoder_checkpoint(tmp_path / name)
+    assert bank(tmp_path / name).name == "stft.weight"
+
+
+def test_whether_it_is_an_encoder_is_told_by_names_without_reading_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transformers_model().save_pretrained(tmp_path)
+    monkeypatch.delattr("speechconv.verification.weight_file._safetensors")
+    assert is_encoder_checkpoint(tmp_path / "model.safetensors")
+
+
 # References
 
 
