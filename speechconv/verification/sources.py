@@ -195,14 +195,14 @@ def _bank(file: WeightFile, name: str, layout: Layout | None) -> FilterBank:
 
 
 def _rows(tensors: Mapping[str, Tensor], name: str, where: str) -> Tensor:
-    """(rows, taps) float64 of the tensor, finite and not all zero."""
+    """(rows, taps) float64 of the tensor, or complex128, finite and not all zero."""
     tensor = named_tensor(tensors, name, where)
     shape = bank_shape(tensor.shape)
     if shape is None:
         raise ValueError(
             f"{name} of {where} has the shape {tuple(tensor.shape)}; expected (filters, 1, taps) or (filters, taps)."
         )
-    rows = tensor.detach().to("cpu", torch.float64).reshape(shape).contiguous()
+    rows = in_double(tensor).reshape(shape).contiguous()
     bad = (~rows.isfinite()).any(1).nonzero().flatten().tolist()
     if bad:
         raise ValueError(
@@ -211,6 +211,11 @@ def _rows(tensors: Mapping[str, Tensor], name: str, where: str) -> Tensor:
     if not rows.any():
         raise ValueError(f"{name} of {where} holds only zeros.")
     return rows
+
+
+def in_double(tensor: Tensor) -> Tensor:
+    """On the CPU, complex128 where it is complex, else float64."""
+    return tensor.detach().to("cpu", torch.complex128 if tensor.is_complex() else torch.float64)
 
 
 def is_encoder_checkpoint(path: str | os.PathLike[str]) -> bool:

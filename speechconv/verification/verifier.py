@@ -34,7 +34,7 @@ from speechconv.verification.probe import probe
 from speechconv.verification.report import write_report
 from speechconv.verification.scales import fit_scales
 from speechconv.verification.sound import sound
-from speechconv.verification.sources import SAMPLE_RATE, bank_of, parse_reference, pipeline_in, read_bank
+from speechconv.verification.sources import SAMPLE_RATE, bank_of, in_double, parse_reference, pipeline_in, read_bank
 
 Weights = str | os.PathLike[str] | nn.Module | FilterBank | Tensor | NDArray[Any]
 Reference = str | nn.Module | FilterBank | Tensor | NDArray[Any]
@@ -262,21 +262,18 @@ def _bank(name: str, filters: Tensor, hop_length: int | None, layout: Layout | N
     """Rows of real filters in that layout, or the one that they show; or complex ones."""
     if filters.ndim == 3 and filters.shape[1] == 1:
         filters = filters[:, 0]
-    if filters.is_complex():
-        filters = torch.cat((filters.real, filters.imag))
-        layout = "stacked"
-    real, imag, layout = halves([_checked(filters.detach(), name)], name, layout)
+    real, imag, layout = halves([_checked(filters, name)], name, layout)
     return FilterBank(name, real, imag, layout, SAMPLE_RATE, hop_length, sample_rate_assumed=True)
 
 
 def _checked(rows: Tensor, name: str) -> Tensor:
-    """float64 on the CPU; ValueError for another shape, NaN, or zeros alone."""
+    """As `in_double`; ValueError for another shape, NaN, or zeros alone."""
     if rows.ndim != 2 or rows.shape[1] < 2 or not len(rows):
         raise ValueError(
             f"{name} must be filters of shape (filters, taps) or (filters, 1, taps), taps >= 2, got "
             f"{tuple(rows.shape)}."
         )
-    rows = rows.detach().to("cpu", torch.float64)
+    rows = in_double(rows)
     if not bool(rows.isfinite().all()):
         raise ValueError(f"{name} holds NaN or infinite weights, in {int((~rows.isfinite()).any(1).sum())} filters.")
     if not bool(rows.any()):

@@ -33,7 +33,7 @@ class WeightFile:
 
     Attributes:
         where: the file, for messages.
-        tensors: floating tensors by name, in the type that they have there.
+        tensors: floating and complex tensors by name, in the type that they have there.
         strides: of the convolution that a tensor is the kernel of, where the file tells.
         layouts: how pairs lie in a tensor, where the file tells.
     """
@@ -45,7 +45,7 @@ class WeightFile:
 
 
 def read_weight_file(path: str | os.PathLike[str]) -> WeightFile:
-    """Every floating tensor in the file.
+    """Every floating or complex tensor in the file.
 
     Raises:
         FileNotFoundError: no such file.
@@ -89,7 +89,7 @@ def _weight_file(path: Path, tensors: Mapping[str, Tensor], strides: Mapping[str
     floating = {
         name: tensor.detach()
         for name, tensor in tensors.items()
-        if tensor.is_floating_point() and tensor.layout == torch.strided
+        if (tensor.is_floating_point() or tensor.is_complex()) and tensor.layout == torch.strided
     }
     if not floating:
         raise ValueError(f"{path} holds no floating tensors, and so no filters.")

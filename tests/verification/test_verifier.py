@@ -226,6 +226,8 @@ def test_a_layout_may_be_forced_on_a_tensor() -> None:
     }
     with pytest.raises(ValueError, match="weights has 5 filters, an odd number"):
         sc.verify(rows[:5], layout="stacked")
+    with pytest.raises(ValueError, match=r"weights is complex, and its pairs are no matter of layout \(='real'\)"):
+        sc.verify(noise(5, 32) + 1j, layout="real")
     with pytest.raises(ValueError, match=r"layout \(='rows'\) must be one of"):
         sc.verify(rows, layout="rows")  # pyright: ignore[reportArgumentType] - refused
 
