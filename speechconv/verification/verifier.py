@@ -129,11 +129,11 @@ def verify(
         weights = pipeline_in(weights) or weights  # a pipeline also knows what its filters started from
     subject = _subject(weights, source, tensor, layout, sample_rate, hop_length)
     if isinstance(subject, FilterBank):
-        examined = _examine_bank(subject, _reference(reference, weights, subject), audio)
+        examined = examine_bank(subject, _reference(reference, weights, subject), audio)
     else:
         if reference is not None or audio is not None:
             raise ValueError(f"{source} holds no single bank of filters, which reference and audio would need.")
-        examined = _examine_encoder(subject, sample_rate)
+        examined = examine_encoder(subject, sample_rate)
     verification = dataclasses.replace(examined.verification, source=source)
     checks = [_check(verification, name, limit) for name, limit in thresholds.items()]
     verification = dataclasses.replace(verification, checks=checks)
@@ -142,7 +142,14 @@ def verify(
     return verification
 
 
-def _examine_bank(bank: FilterBank, given: tuple[FilterBank, str] | None, audio: Audio | None) -> Examined:
+def examine_bank(bank: FilterBank, given: tuple[FilterBank, str] | None, audio: Audio | None) -> Examined:
+    """Every question about a bank.
+
+    Args:
+        bank: filters, finite and not all zero.
+        given: the reference and what it is in words; None: the STFT that the filters come near to.
+        audio: as `verify`.
+    """
     fit = fit_stft(bank)
     stft = identify(bank, fit)
     pairs = examine_pairs(bank)
@@ -173,7 +180,8 @@ def _examine_bank(bank: FilterBank, given: tuple[FilterBank, str] | None, audio:
     return Examined(verification, bank, reference[0] if reference else None)
 
 
-def _examine_encoder(encoder: Layer, sample_rate: int | None) -> Examined:
+def examine_encoder(encoder: Layer, sample_rate: int | None) -> Examined:
+    """What sounds say of an encoder; the sample rate is None where nobody gave one."""
     assumed = sample_rate is None and not isinstance(encoder, Pipeline)
     sample_rate = sample_rate or (encoder.sample_rate if isinstance(encoder, Pipeline) else SAMPLE_RATE)
     answer = probe(encoder, sample_rate)
