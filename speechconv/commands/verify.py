@@ -32,7 +32,7 @@ def add(commands: Any) -> None:
         "WEIGHTS is a saved pipeline, a preset or a .toml; .safetensors, .pt, .pth, .bin, .ckpt, TorchScript\n"
         "or .onnx of any model (nothing in the file is run); or a wav2vec 2.0 checkpoint or its folder, which is\n"
         "probed with sound. Several tensors that may be the filters are listed, to choose one by --tensor.\n\n"
-        "exit status: 0 within every --max (or none given), 1 beyond one, 2 unreadable, with the reason"
+        "exit status: 0 within every --max and --min (or none given), 1 beyond one, 2 unreadable, with the reason"
     )
     command.add_argument("weights", metavar="WEIGHTS", help="the file with the filters")
     command.add_argument(
@@ -69,6 +69,14 @@ def add(commands: Any) -> None:
         metavar="NAME=VALUE",
         help="exit 1 if this number of the JSON is above VALUE: stft.rho=1e-6, bank.kappa=3; may be repeated",
     )
+    command.add_argument(
+        "--min",
+        action="append",
+        default=[],
+        type=_limit,
+        metavar="NAME=VALUE",
+        help="exit 1 if it is below VALUE: bank.A=0.1, bank.effective_rank=100; may be repeated",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -84,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
         reference=args.reference,
         audio=args.audio,
         thresholds=dict(args.max),
+        minima=dict(args.min),
         report=args.report,
         name=args.weights,
     )
@@ -93,7 +102,8 @@ def run(args: argparse.Namespace) -> int:
     print_result(text if args.json == "-" else "\n".join(summary(verification)) + "\n")
     for check in verification.checks:
         if not check.passed:
-            say(f"speechconv verify: {check.name} is {_number(check.value)}, beyond {_number(check.limit)}.")
+            side = "below" if check.at_least else "beyond"
+            say(f"speechconv verify: {check.name} is {_number(check.value)}, {side} {_number(check.limit)}.")
     return OK if verification.passed else BEYOND
 
 
@@ -128,8 +138,9 @@ def summary(verification: Verification) -> Iterator[str]:
     for name, value, meaning in _headlines(v):
         yield f"{name:<26} {_number(value):<12} {meaning}".rstrip()
     for check in v.checks:
-        word = "within" if check.passed else "BEYOND"
-        yield f"{check.name:<26} {_number(check.value):<12} {word} {_number(check.limit)}"
+        side = "at least" if check.at_least else "at most"
+        outcome = "" if check.passed else "  FAIL"
+        yield f"{check.name:<26} {_number(check.value):<12} {side} {_number(check.limit)}{outcome}"
 
 
 def _named(v: Verification) -> Iterator[tuple[str, str]]:
@@ -157,7 +168,11 @@ def _headlines(v: Verification) -> Iterator[tuple[str, float | None, str]]:
     if v.pairs:
         yield "pairs.analyticity", v.pairs.analyticity, f"0: analytic, 1: real; {v.pairs.verdict}"
     if v.scales:
-        yield f"scales.{v.scales.best}", v.scales.residual[v.scales.best], "the scale on which the peaks lie best"
+        yield (
+            f"scales.residual.{v.scales.best}",
+            v.scales.residual[v.scales.best],
+            "the scale on which the peaks lie best",
+        )
     if v.sound:
         yield "sound.mean_db", v.sound.mean_db, f"at most {v.sound.max_db:.3g} dB, on {v.sound.audio}"
     if v.probe:

@@ -79,12 +79,12 @@ def _checks(checks: Iterable[Check]) -> str:
         (
             f"<code>{escape(check.name)}</code>",
             number(check.value),
-            number(check.limit),
+            f"at {'least' if check.at_least else 'most'} {number(check.limit)}",
             f'<span class="outcome {"pass" if check.passed else "fail"}">{"pass" if check.passed else "FAIL"}</span>',
         )
         for check in checks
     ]
-    return section("Thresholds", table(("number", "value", "at most", "outcome"), rows, "Thresholds")) if rows else ""
+    return section("Thresholds", table(("number", "value", "limit", "outcome"), rows, "Thresholds")) if rows else ""
 
 
 def _headlines(v: Verification) -> str:

@@ -32,7 +32,7 @@ from speechconv.verification.pairing import halves
 from speechconv.verification.pairs import examine_pairs
 from speechconv.verification.probe import probe
 from speechconv.verification.report import write_report
-from speechconv.verification.scales import fit_scales
+from speechconv.verification.scales import SCALES, fit_scales
 from speechconv.verification.sound import sound
 from speechconv.verification.sources import SAMPLE_RATE, bank_of, in_double, parse_reference, pipeline_in, read_bank
 
@@ -46,6 +46,7 @@ FAR = 0.5
 QUESTIONS = {
     "stft": answers.StftAnswer,
     "drift": answers.DriftAnswer,
+    "scales": answers.ScalesAnswer,
     "bank": answers.BankAnswer,
     "pairs": answers.PairsAnswer,
     "sound": answers.SoundAnswer,
@@ -53,11 +54,14 @@ QUESTIONS = {
 }
 """What thresholds may ask, by the names of the JSON."""
 
-CHECKABLE = tuple(
-    f"{question}.{field.name}"
-    for question, answer in QUESTIONS.items()
-    for field in dataclasses.fields(answer)
-    if field.type in ("float", "float | None")
+CHECKABLE = (
+    *(
+        f"{question}.{field.name}"
+        for question, answer in QUESTIONS.items()
+        for field in dataclasses.fields(answer)
+        if field.type in ("float", "float | None", "int", "int | None")
+    ),
+    *(f"scales.residual.{scale}" for scale in SCALES),
 )
 """Every single number that a threshold may bound."""
 
@@ -87,6 +91,7 @@ def verify(
     reference: Reference | None = None,
     audio: Audio | None = None,
     thresholds: Mapping[str, float] | None = None,
+    minima: Mapping[str, float] | None = None,
     report: str | os.PathLike[str] | None = None,
     name: str | None = None,
 ) -> Verification:
@@ -105,6 +110,7 @@ def verify(
         audio: a sound file, or (samples,) at `sample_rate`, to hear bank and reference with.
         thresholds: largest allowed value by name, such as {"bank.kappa": 3.0, "stft.rho": 1e-6}. What has no answer is
             beyond every threshold.
+        minima: smallest allowed value by name, such as {"bank.A": 0.1, "bank.effective_rank": 100}.
         report: HTML file to write with all of it, one page that needs no network.
         name: what the report and the JSON call the weights; None: the file, else their type.
 
@@ -119,9 +125,10 @@ def verify(
         >>> answer.verdict, round(answer.bank.kappa, 2), answer.passed
         ('yes: n_fft 512, periodic Hann', 1.67, True)
     """
-    thresholds = dict(thresholds or {})
-    for name in thresholds:
-        check_known([name], CHECKABLE, "threshold", "verify")
+    limits = [*((name, limit, False) for name, limit in (thresholds or {}).items())]
+    limits += [(name, limit, True) for name, limit in (minima or {}).items()]
+    for limited, _, _ in limits:
+        check_known([limited], CHECKABLE, "threshold", "verify")
     sample_rate = None if sample_rate is None else check_count("sample_rate", sample_rate)
     hop_length = None if hop_length is None else check_count("hop_length", hop_length)
     source = _name(weights) if name is None else name
@@ -135,7 +142,7 @@ def verify(
             raise ValueError(f"{source} holds no single bank of filters, which reference and audio would need.")
         examined = examine_encoder(subject, sample_rate)
     verification = dataclasses.replace(examined.verification, source=source)
-    checks = [_check(verification, name, limit) for name, limit in thresholds.items()]
+    checks = [_check(verification, *limit) for limit in limits]
     verification = dataclasses.replace(verification, checks=checks)
     if report is not None:
         write_report(verification, examined.bank, examined.reference, report)
@@ -209,10 +216,12 @@ def examine_encoder(encoder: Layer, sample_rate: int | None) -> Examined:
     return Examined(verification, None, None)
 
 
-def _check(verification: Verification, name: str, limit: float) -> Check:
-    question, _, field = name.partition(".")
-    value = getattr(getattr(verification, question), field, None)
-    return Check(name, value, float(limit), value is not None and value <= limit)
+def _check(verification: Verification, name: str, limit: float, at_least: bool) -> Check:
+    value: Any = verification
+    for key in name.split("."):
+        value = value[key] if isinstance(value, dict) else getattr(value, key, None)
+    within = value is not None and (value >= limit if at_least else value <= limit)
+    return Check(name, value, float(limit), within, at_least)
 
 
 def _subject(

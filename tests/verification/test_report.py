@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from speechconv.verification.answers import Verification
+from speechconv.verification.answers import Check, Verification
 from speechconv.verification.filter_bank import FilterBank
 from speechconv.verification.report import write_report
 from tests.verification.verifications import both_checks, encoder, gabor_bank, random_bank, stft_bank, verified
@@ -130,6 +130,13 @@ def test_a_question_that_does_not_apply_leaves_no_trace(field: str, heading: str
     text = written(dataclasses.replace(full, **{field: empty}), BANK, BANK, tmp_path).text
     assert heading not in text
     assert "None" not in text
+
+
+def test_limits_say_on_which_side_they_lie(tmp_path: Path) -> None:
+    limits = [*both_checks(), Check("bank.A", 0.5, 0.25, True, at_least=True)]
+    text = written(dataclasses.replace(small(), checks=limits), BANK, BANK, tmp_path).text
+    assert "at most 2" in text
+    assert "at least 0.25" in text
 
 
 def test_without_a_hop_there_are_no_frame_bounds(tmp_path: Path) -> None:

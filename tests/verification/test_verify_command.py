@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 import speechconv as sc
 from speechconv.cli import main
+from speechconv.verification.verifier import CHECKABLE
 from tests.adapters.models import transformers_model
 from tests.verification.weight_files import Payload, stacked, write_onnx, write_torchscript
 
@@ -47,6 +48,29 @@ def test_beyond_a_threshold_the_exit_status_is_1_and_stderr_says_which(weights: 
     assert run.returncode == 1
     assert run.stderr.startswith("speechconv verify: bank.kappa is ")
     assert len(run.stderr.splitlines()) == 1
+
+
+def test_below_a_minimum_the_exit_status_is_1_and_stderr_says_which(
+    weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["verify", str(weights), "--hop", "16"]
+    assert main([*options, "--min", "bank.A=0.01", "--max", "scales.residual.linear=1e-3"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main([*options, "--min", "bank.A=1e6", "--min", "bank.effective_rank=10"]) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith("speechconv verify: bank.A is ")
+    assert said.err.endswith("below 1e+06.\n")
+    *_, bound, rank = said.out.splitlines()
+    assert bound.endswith("at least 1e+06  FAIL")
+    assert rank.endswith("at least 10")
+
+
+def test_every_headline_may_be_bounded_under_its_name(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(weights), "--hop", "16"]) == 0
+    lines = capsys.readouterr().out.splitlines()[2:]
+    names = [name for name in (line.split()[0] for line in lines) if "." in name]
+    assert "scales.residual.linear" in names
+    assert set(names) <= set(CHECKABLE)
 
 
 def test_an_unreadable_file_gives_one_line_and_exit_status_2(weights: Path) -> None:
