@@ -80,9 +80,12 @@ def add(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from speechconv.verification.report import check_output
     from speechconv.verification.verifier import verify
 
-    _check_outputs(args)
+    for path in (args.report, args.json):
+        if path not in (None, "-"):
+            check_output(path)
     verification = verify(
         _weights(args),
         tensor=args.tensor,
@@ -105,13 +108,6 @@ def run(args: argparse.Namespace) -> int:
             side = "below" if check.at_least else "beyond"
             say(f"speechconv verify: {check.name} is {_number(check.value)}, {side} {_number(check.limit)}.")
     return OK if verification.passed else BEYOND
-
-
-def _check_outputs(args: argparse.Namespace) -> None:
-    """Before the work, not after it."""
-    for path in (Path(name) for name in (args.report, args.json) if name not in (None, "-")):
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"no folder {path.parent} to write {path.name} in; make it first.")
 
 
 def _weights(args: argparse.Namespace) -> str | Pipeline:

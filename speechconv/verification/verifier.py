@@ -31,7 +31,7 @@ from speechconv.verification.identity import fit_stft, identify, nearest_stft
 from speechconv.verification.pairing import halves
 from speechconv.verification.pairs import examine_pairs
 from speechconv.verification.probe import probe
-from speechconv.verification.report import write_report
+from speechconv.verification.report import check_output, write_report
 from speechconv.verification.scales import SCALES, fit_scales
 from speechconv.verification.sound import sound
 from speechconv.verification.sources import SAMPLE_RATE, bank_of, in_double, parse_reference, pipeline_in, read_bank
@@ -115,8 +115,9 @@ def verify(
         name: what the report and the JSON call the weights; None: the file, else their type.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: an unreadable file, no filters or NaN in them, an unknown threshold, a reference that does not fit.
+        FileNotFoundError: no such file, or no folder for the report.
+        ValueError: an unreadable file, no filters or NaN in them, an unknown threshold, a reference that does not fit,
+            a report that is a folder.
         TypeError: weights of another kind.
 
     Example:
@@ -131,6 +132,8 @@ def verify(
         check_known([limited], CHECKABLE, "threshold", "verify")
     sample_rate = None if sample_rate is None else check_count("sample_rate", sample_rate)
     hop_length = None if hop_length is None else check_count("hop_length", hop_length)
+    if report is not None:
+        check_output(report)
     source = _name(weights) if name is None else name
     if isinstance(weights, str | os.PathLike):
         weights = pipeline_in(weights) or weights  # a pipeline also knows what its filters started from
@@ -180,7 +183,7 @@ def examine_bank(bank: FilterBank, given: tuple[FilterBank, str] | None, audio: 
         scales=fit_scales([answer.peak_hz for answer in filters]),
         bank=describe_bank(bank),
         pairs=pairs,
-        sound=sound(bank, reference[0], *_heard(audio, bank.sample_rate)) if audio is not None and reference else None,
+        sound=sound(bank, *reference, *_heard(audio, bank.sample_rate)) if audio is not None and reference else None,
         probe=None,
         checks=[],
     )

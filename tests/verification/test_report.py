@@ -139,6 +139,11 @@ def test_limits_say_on_which_side_they_lie(tmp_path: Path) -> None:
     assert "at least 0.25" in text
 
 
+def test_frame_bounds_are_said_to_be_eigenvalues_of_the_frame_operator(tmp_path: Path) -> None:
+    """Not of the polyphase matrix E itself, which has none where it is not square."""
+    assert "eigenvalue of the frame operator EᴴE" in written(small(), BANK, BANK, tmp_path).text
+
+
 def test_without_a_hop_there_are_no_frame_bounds(tmp_path: Path) -> None:
     bank = random_bank()
     text = written(verified(bank), bank, None, tmp_path).text

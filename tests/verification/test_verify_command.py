@@ -176,6 +176,8 @@ def test_a_wav2vec2_checkpoint_is_probed(tmp_path: Path, capsys: pytest.CaptureF
         (["--audio", "absent.wav"], "absent.wav"),
         (["--report", "nowhere/report.html"], "nowhere"),
         (["--json", "nowhere/out.json"], "nowhere"),
+        (["--report", "."], ". is a folder; name the file to write in it"),
+        (["--json", "."], ". is a folder"),
     ],
 )
 def test_options_that_do_not_fit_are_told_in_one_line(
@@ -186,6 +188,22 @@ def test_options_that_do_not_fit_are_told_in_one_line(
     assert said.out == ""
     assert words in said.err
     assert len(said.err.splitlines()) == 1
+
+
+def test_outputs_are_checked_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delattr("speechconv.verification.verifier.examine_bank")
+    for options in (["--report", str(tmp_path)], ["--json", str(tmp_path)], ["--report", str(tmp_path / "no" / "r")]):
+        assert main(["verify", "logmel", *options]) == 2
+        assert str(tmp_path) in capsys.readouterr().err
+    with pytest.raises(ValueError, match="is a folder"):
+        sc.verify("logmel", report=tmp_path)
+
+
+def test_a_pipeline_without_tensors_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "kaldi-fbank", "--tensor", "nope"]) == 2
+    assert "no tensor 'nope' in kaldi-fbank. It holds no tensors." in capsys.readouterr().err
 
 
 def test_a_mistyped_preset_is_told(capsys: pytest.CaptureFixture[str]) -> None:
