@@ -32,7 +32,7 @@ def add(commands: Any) -> None:
         "WEIGHTS is a saved pipeline, a preset or a .toml; .safetensors, .pt, .pth, .bin, .ckpt, TorchScript\n"
         "or .onnx of any model (nothing in the file is run); or a wav2vec 2.0 checkpoint or its folder, which is\n"
         "probed with sound. Several tensors that may be the filters are listed, to choose one by --tensor.\n\n"
-        "exit status: 0 within every --max (or none given), 1 beyond one, 2 unreadable, with the reason"
+        "exit status: 0 within every --max and --min (or none given), 1 beyond one, 2 unreadable, with the reason"
     )
     command.add_argument("weights", metavar="WEIGHTS", help="the file with the filters")
     command.add_argument(
@@ -56,7 +56,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--reference",
         metavar="stft:KEY=VALUE,...|FILE",
-        help="compare with this STFT (n_fft, hop_length, win_length, window) or the filters of that file",
+        help="compare with this STFT (n_fft, hop_length, win_length, window, periodic) or the filters of that file",
     )
     command.add_argument("--audio", metavar="FILE", help="also compare what both make of this sound, in dB")
     command.add_argument("--report", metavar="OUT.html", help="write all of it as one page, with pictures")
@@ -69,12 +69,23 @@ def add(commands: Any) -> None:
         metavar="NAME=VALUE",
         help="exit 1 if this number of the JSON is above VALUE: stft.rho=1e-6, bank.kappa=3; may be repeated",
     )
+    command.add_argument(
+        "--min",
+        action="append",
+        default=[],
+        type=_limit,
+        metavar="NAME=VALUE",
+        help="exit 1 if it is below VALUE: bank.A=0.1, bank.effective_rank=100; may be repeated",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
+    from speechconv.verification.report import check_output
     from speechconv.verification.verifier import verify
 
-    _check_outputs(args)
+    for path in (args.report, args.json):
+        if path not in (None, "-"):
+            check_output(path)
     verification = verify(
         _weights(args),
         tensor=args.tensor,
@@ -84,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
         reference=args.reference,
         audio=args.audio,
         thresholds=dict(args.max),
+        minima=dict(args.min),
         report=args.report,
         name=args.weights,
     )
@@ -93,15 +105,9 @@ def run(args: argparse.Namespace) -> int:
     print_result(text if args.json == "-" else "\n".join(summary(verification)) + "\n")
     for check in verification.checks:
         if not check.passed:
-            say(f"speechconv verify: {check.name} is {_number(check.value)}, beyond {_number(check.limit)}.")
+            side = "below" if check.at_least else "beyond"
+            say(f"speechconv verify: {check.name} is {_number(check.value)}, {side} {_number(check.limit)}.")
     return OK if verification.passed else BEYOND
-
-
-def _check_outputs(args: argparse.Namespace) -> None:
-    """Before the work, not after it."""
-    for path in (Path(name) for name in (args.report, args.json) if name not in (None, "-")):
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"no folder {path.parent} to write {path.name} in; make it first.")
 
 
 def _weights(args: argparse.Namespace) -> str | Pipeline:
@@ -128,8 +134,9 @@ def summary(verification: Verification) -> Iterator[str]:
     for name, value, meaning in _headlines(v):
         yield f"{name:<26} {_number(value):<12} {meaning}".rstrip()
     for check in v.checks:
-        word = "within" if check.passed else "BEYOND"
-        yield f"{check.name:<26} {_number(check.value):<12} {word} {_number(check.limit)}"
+        side = "at least" if check.at_least else "at most"
+        outcome = "" if check.passed else "  FAIL"
+        yield f"{check.name:<26} {_number(check.value):<12} {side} {_number(check.limit)}{outcome}"
 
 
 def _named(v: Verification) -> Iterator[tuple[str, str]]:
@@ -157,7 +164,11 @@ def _headlines(v: Verification) -> Iterator[tuple[str, float | None, str]]:
     if v.pairs:
         yield "pairs.analyticity", v.pairs.analyticity, f"0: analytic, 1: real; {v.pairs.verdict}"
     if v.scales:
-        yield f"scales.{v.scales.best}", v.scales.residual[v.scales.best], "the scale on which the peaks lie best"
+        yield (
+            f"scales.residual.{v.scales.best}",
+            v.scales.residual[v.scales.best],
+            "the scale on which the peaks lie best",
+        )
     if v.sound:
         yield "sound.mean_db", v.sound.mean_db, f"at most {v.sound.max_db:.3g} dB, on {v.sound.audio}"
     if v.probe:

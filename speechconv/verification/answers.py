@@ -187,12 +187,13 @@ class ProbeAnswer:
 
 @dataclass(frozen=True)
 class Check:
-    """One threshold: `value` of `name` ("bank.kappa") must be at most `limit`."""
+    """One threshold: `value` of `name` ("bank.kappa") must be at most `limit`, or at least, for `at_least`."""
 
     name: str
     value: float | None
     limit: float
     passed: bool
+    at_least: bool = False
 
 
 @dataclass(frozen=True)

@@ -61,13 +61,15 @@ def named_tensor(tensors: Mapping[str, Tensor], name: str, where: str) -> Tensor
     if name in tensors:
         return tensors[name]
     near = difflib.get_close_matches(name, tensors, n=1, cutoff=0.4)
-    hint = f" did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"no tensor {name!r} in {where};{hint} It holds {listing(tensors, tensors)}.")
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    raise ValueError(f"no tensor {name!r} in {where}{hint} It holds {listing(tensors, tensors)}.")
 
 
 def listing(names: Iterable[str], tensors: Mapping[str, Tensor]) -> str:
-    """Names with shapes, the first few: "a (258, 1, 256), b (130, 1, 128)"."""
+    """Names with shapes, the first few: "a (258, 1, 256), b (130, 1, 128)"; "no tensors" for none."""
     names = list(names)
+    if not names:
+        return "no tensors"
     words = [f"{name} {tuple(tensors[name.partition(',')[0]].shape)}" for name in names[:LISTED]]
     more = len(names) - LISTED
     return ", ".join(words) + (f" and {more} more" if more > 0 else "")

@@ -12,6 +12,8 @@ Source: Anderson, Kinnunen and Harte 2023, "Learnable frontends that do not lear
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,6 +25,8 @@ from speechconv.verification.spectra import grid_size
 
 def drift(bank: FilterBank, reference: FilterBank, words: str) -> DriftAnswer:
     """The distance of each filter from its counterpart; the shorter kernels get zeros on both sides.
+
+    A filter of zeros has neither cosine, rotation, angle nor response: NaN.
 
     Args:
         bank: filters as they are.
@@ -41,14 +45,15 @@ def drift(bank: FilterBank, reference: FilterBank, words: str) -> DriftAnswer:
     z, z0 = (a if b is None else torch.complex(a, b) for a, b in ((real, imag), (real0, imag0)))
     product = (z0.conj() * z).sum(1)
     size, size0 = z.norm(dim=1), z0.norm(dim=1)
+    dead = (size == 0) | (size0 == 0)  # neither direction nor response
     return DriftAnswer(
         reference=words,
         total=float((z - z0).norm() / z0.norm()),
         change=((z - z0).norm(dim=1) / size0).tolist(),
         cosine=(product.abs() / (size * size0)).tolist(),
         gain=(size / size0).tolist(),
-        rotation=product.angle().tolist(),
-        angle=_angle(_plane(real, imag), _plane(real0, imag0)).tolist(),
+        rotation=product.angle().masked_fill(dead, math.nan).tolist(),
+        angle=_angle(_plane(real, imag), _plane(real0, imag0)).masked_fill(dead, math.nan).tolist(),
         jsd=_jensen_shannon(z, z0).tolist(),
     )
 

@@ -11,6 +11,9 @@ from torch import Tensor
 Layout = Literal["stacked", "interleaved", "separate", "real"]
 """How the pairs lie in a tensor: all real parts, then all imaginary ones; row by row; two tensors; no pairs."""
 
+DEAD = 1e-9
+"""Of the loudest filter's norm: what is not above it is no filter."""
+
 
 @dataclass(frozen=True)
 class FilterBank:
@@ -38,6 +41,12 @@ class FilterBank:
     def rows(self) -> Tensor:
         """Every real filter a row: (filters, taps), or (2 filters, taps), all real parts first."""
         return self.real if self.imag is None else torch.cat((self.real, self.imag))
+
+    @property
+    def alive(self) -> Tensor:
+        """(filters,) bool: whether it is louder than 1e-9 of the loudest; dead ones have no frequency and no shape."""
+        size = self.rows.reshape(-1, len(self.real), self.real.shape[1]).square().sum((0, 2)).sqrt()
+        return size > DEAD * size.max()
 
     @property
     def filters(self) -> Tensor:

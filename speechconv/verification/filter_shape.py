@@ -29,7 +29,7 @@ TINY = 1e-300
 
 
 def describe_filters(bank: FilterBank, window: Tensor | None = None) -> list[FilterAnswer]:
-    """The figures of each filter, in the order of the bank; a filter of zeros has NaN throughout.
+    """The figures of each filter, in the order of the bank; a dead filter has NaN throughout.
 
     Args:
         bank: filters, or pairs, which are looked at as one complex filter each.
@@ -62,8 +62,7 @@ def describe_filters(bank: FilterBank, window: Tensor | None = None) -> list[Fil
         "effective_bins": torch.exp(-torch.special.xlogy(share, share).sum(1)) * step * bank.real.shape[1],
         "sinusoid": _best_sinusoid(bank, window),
     }
-    silent = total == 0
-    columns = {name: values.masked_fill(silent, math.nan).tolist() for name, values in figures.items()}
+    columns = {name: values.masked_fill(~bank.alive, math.nan).tolist() for name, values in figures.items()}
     return [FilterAnswer(index, *row) for index, row in enumerate(zip(*columns.values(), strict=True))]
 
 

@@ -12,18 +12,20 @@ g_k w[n] cos(2 pi f_k n + phi_k); window and phases are then fitted in turn, and
 
 from __future__ import annotations
 
+import cmath
 import math
 import re
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from speechconv.verification.answers import StftAnswer
 from speechconv.verification.filter_bank import FilterBank
 from speechconv.verification.filter_shape import tops
-from speechconv.verification.spectra import half_powers, turning_sign
+from speechconv.verification.spectra import grid_size, half_powers, turning_sign
 from speechconv.verification.window_name import NamedWindow, name_window
 
 SAME = 1e-5
@@ -38,7 +40,7 @@ NEWTON_ROUNDS = 6
 
 @dataclass(frozen=True)
 class Carriers:
-    """Frequencies in cycles a sample, all positive, and the grid they lie on if they do."""
+    """Frequencies in cycles a sample, all positive, NaN of dead filters, and the grid they lie on if they do."""
 
     frequencies: Tensor
     n_fft: int | None
@@ -118,15 +120,17 @@ def identify(bank: FilterBank, fit: StftFit | None = None) -> StftAnswer:
         window_error=named.error if named and named.name else None,
         sign=fit.sign,
         frequencies_hz=(carriers.frequencies * bank.sample_rate).tolist(),
-        verdict=_verdict(fit, is_stft),
+        verdict=_verdict(fit, is_stft) + _dead(carriers.frequencies),
     )
 
 
 def nearest_stft(bank: FilterBank, fit: StftFit) -> tuple[FilterBank, str] | None:
     """The STFT that the bank is or comes near to, bins in the bank's order, and what it is in words.
 
-    Its time begins with the kernel and its window is as its definition has it. None where there is none, or for
-    real-only filters, whose phases it would have to guess.
+    Its window is as its definition has it, all of it times one gain, and its time begins where the bank's does: the
+    gain c and the time origin n0 of c w[n] e^(s j 2 pi f_k (n - n0)) that come nearest to the bank. Zeros in
+    place of dead filters, whose bins are not known. None where there is no such STFT, or for real-only filters, whose
+    phases it would have to guess.
 
     >>> from speechconv.frontend.stft import ConvSTFT
     >>> real, imag = ConvSTFT(n_fft=64).double().kernel.chunk(2)
@@ -134,43 +138,94 @@ def nearest_stft(bank: FilterBank, fit: StftFit) -> tuple[FilterBank, str] | Non
     >>> nearest_stft(bank, fit_stft(bank))[1]
     'STFT: n_fft 64, periodic Hann'
     """
-    named, taps = fit.named, bank.real.shape[1]
-    if not fit.on_grid or named is None or named.samples is None or fit.sign == 0:
+    n_fft, named, taps = fit.carriers.n_fft, fit.named, bank.real.shape[1]
+    if n_fft is None or not fit.on_grid or named is None or named.samples is None or fit.sign == 0:
         return None
     window = torch.zeros(taps, dtype=torch.float64)
     window[named.start : named.start + named.length] = torch.from_numpy(named.samples)
-    turns = torch.remainder(fit.carriers.frequencies[:, None] * torch.arange(taps, dtype=torch.float64), 1)
-    filters = torch.polar(window.expand_as(turns), fit.sign * 2 * math.pi * turns)
-    words = f"STFT: n_fft {fit.carriers.n_fft}, {_proper(named, taps)}"
+    known = bank.alive
+    turns = torch.remainder(fit.carriers.frequencies[known, None] * torch.arange(taps, dtype=torch.float64), 1)
+    basis = torch.polar(window.expand_as(turns), fit.sign * 2 * math.pi * turns)
+    products = (basis.conj() * bank.filters[known]).sum(1)
+    bins = (fit.carriers.frequencies[known] * n_fft).round()
+    turn = _turn_per_bin(products, bins)
+    phases = torch.polar(torch.ones(len(bins), dtype=torch.float64), 2 * math.pi * turn * bins)
+    gain = complex((phases.conj() * products).sum() / basis.abs().square().sum())
+    filters = torch.zeros(bank.real.shape, dtype=torch.complex128)
+    filters[known] = gain * phases[:, None] * basis
+    origin = round(-fit.sign * turn * n_fft, 1) % n_fft
+    words = f"STFT: n_fft {n_fft}, {_proper(named, taps)}{_placed(gain, origin)}"
     return FilterBank(words, filters.real, filters.imag, "stacked", bank.sample_rate, bank.hop_length), words
+
+
+def _turn_per_bin(products: Tensor, bins: Tensor) -> float:
+    """-s n0 / n_fft, from the products p_k of the bank's filters with those of an STFT whose time begins at 0.
+
+    They turn over k as a sinusoid does over time, so that it is the top of |sum_k p_k e^(-j 2 pi f k)| over f.
+    """
+    line = torch.zeros(1, int(bins.max()) + 1, dtype=torch.complex128)
+    line[0, bins.long()] = products
+    size = grid_size(line.shape[1])
+    top = torch.fft.fft(line, size).abs().argmax(1)
+    return float(_refined(line, top.double() / size))
+
+
+def _placed(gain: complex, origin: float) -> str:
+    """What is not as a definition has it, in words, to the digits shown."""
+    size, angle = f"{abs(gain):.3g}", abs(cmath.phase(gain))
+    words = "" if size == "1" else f", times {size}"
+    words += f", turned by {angle:.2f} rad" if angle > 0.005 else ""
+    return words + (f", time origin at sample {origin:g}" if origin else "")
 
 
 def fit_carriers(bank: FilterBank) -> Carriers:
     """Peaks of the spectra, or the grid's points next to them.
 
     The straight line f0 + k df goes through the middle three quarters of the sorted peaks. It is a grid where nine in
-    ten of those lie within a quarter of a bin of a multiple of 1 / n_fft, n_fft = 1 / df rounded.
+    ten of those lie within a quarter of a bin of a multiple of 1 / n_fft, n_fft = 1 / df rounded. Dead filters have no
+    peak; they leave holes in the line, where it steps over twice the usual distance or more.
     """
+    alive = bank.alive
+    found = _peaks(bank)[alive]
+    carriers = _on_grid(found, holes=not bool(alive.all()))
+    frequencies = torch.full((len(alive),), math.nan, dtype=torch.float64)
+    frequencies[alive] = carriers.frequencies
+    return Carriers(frequencies, carriers.n_fft)
+
+
+def _peaks(bank: FilterBank) -> Tensor:
     frequencies, power = half_powers(bank)
     found = tops(power)[0] / (2 * (len(frequencies) - 1))
     if bank.imag is not None:
         turned = torch.complex(bank.real, turning_sign(bank.real, bank.imag) * bank.imag)
         found = _refined(turned, found)
-    found = found.clamp(0, 0.5)
+    return found.clamp(0, 0.5)
+
+
+def _on_grid(found: Tensor, *, holes: bool) -> Carriers:
+    """The grid that the peaks lie on, else the peaks."""
     filters = len(found)
     rank = found.argsort(stable=True).argsort()
     edge = filters // 8
     middle = (rank >= edge) & (rank < filters - edge)
     if int(middle.sum()) < 3:
         return Carriers(found, None)
-    f0, df = _line(rank[middle].double(), found[middle])
+    place = _steps(found.sort().values)[rank] if holes else rank
+    f0, df = _line(place[middle].double(), found[middle])
     n_fft = round(1 / df) if df > 1e-9 else 0
     first = round(f0 * n_fft)
-    grid = (first + rank).double() / max(n_fft, 1)
+    grid = (first + place).double() / max(n_fft, 1)
     off = (found - grid)[middle].abs() * n_fft
     if n_fft < 2 or float(off.quantile(0.9)) > 0.25 or first < 0 or float(grid.max()) > 0.5:
         return Carriers(found, None)
     return Carriers(grid, n_fft)
+
+
+def _steps(ascending: Tensor) -> Tensor:
+    """Places of frequencies with holes between them: one further, or as many usual distances as it is to the next."""
+    distance = ascending.diff()
+    steps = (distance / distance.median().clamp(min=1e-9)).round().clamp(min=1).long()
+    return F.pad(steps.cumsum(0), (1, 0))
 
 
 def _refined(filters: Tensor, frequencies: Tensor) -> Tensor:
@@ -201,9 +256,9 @@ def demodulate(bank: FilterBank, carriers: Carriers) -> Demodulated:
     """Takes the carriers away and keeps the best common window."""
     taps, f = bank.real.shape[1], carriers.frequencies
     margin = 0.5 / (carriers.n_fft or taps)
-    inside = (f > margin) & (f < 0.5 - margin) & (bank.rows.reshape(-1, len(f), taps).square().sum((0, 2)) > 0)
+    inside = (f > margin) & (f < 0.5 - margin)  # NaN is neither
     if not bool(inside.any()):
-        inside = torch.ones_like(inside)
+        inside = bank.alive
     turns = torch.remainder(f[inside, None] * torch.arange(taps, dtype=torch.float64), 1)
     if bank.imag is None:
         return _fit_real(bank.real[inside], 2 * math.pi * turns)
@@ -290,6 +345,14 @@ def _verdict(fit: StftFit, is_stft: bool) -> str:
     if not is_stft:
         return f"no: off an STFT ({which}) by a relative error of {off}"
     return f"yes: {which}" + (f", to a relative error of {off}" if common.rho > 1e-9 else "")
+
+
+def _dead(frequencies: Tensor) -> str:
+    dead = frequencies.isnan().nonzero()[:, 0].tolist()
+    if len(dead) > 3:
+        return f"; {len(dead)} filters are dead"
+    words = " and ".join(str(index) for index in dead)
+    return f"; filter {words} is dead" if len(dead) == 1 else f"; filters {words} are dead" if dead else ""
 
 
 def _window_words(fit: StftFit) -> str:

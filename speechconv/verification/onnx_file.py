@@ -61,7 +61,7 @@ def _values(tensor: Any, path: Path) -> Tensor:
         values = np.asarray(numpy_helper.to_array(tensor))
     except Exception as error:  # a missing file, a path outside the folder, too few bytes
         raise ValueError(f"{path}: tensor {tensor.name!r} cannot be read: {str(error).partition(chr(10))[0]}") from None
-    if values.dtype.kind in "fiub" and values.dtype.isbuiltin == 1:
+    if values.dtype.kind in "fiubc" and values.dtype.isbuiltin == 1:
         return torch.from_numpy(np.array(values))
     if values.dtype.kind in "OSU":
         return torch.empty(0, dtype=torch.int64)  # text is no filter

@@ -48,7 +48,8 @@ def halves(parts: list[Tensor], name: str, layout: Layout | None) -> tuple[Tenso
     """Real parts, imaginary parts if there are any, and their layout.
 
     Args:
-        parts: one tensor of (rows, taps), or two of (filters, taps).
+        parts: one tensor of (rows, taps), or two of (filters, taps); or a complex one of (filters, taps), which counts
+            as stacked.
         name: of the tensors, for messages.
         layout: as it is known; None: by evidence.
 
@@ -56,6 +57,8 @@ def halves(parts: list[Tensor], name: str, layout: Layout | None) -> tuple[Tenso
         ValueError: a layout that does not fit the tensors.
     """
     if len(parts) == 2 and layout in (None, "separate"):
+        if any(part.is_complex() for part in parts):
+            raise ValueError(f"of the two tensors {name} one is complex, which holds pairs already; name one of them.")
         if parts[0].shape != parts[1].shape:
             shapes = " and ".join(str(tuple(part.shape)) for part in parts)
             raise ValueError(f"the two tensors {name} must have one shape, got {shapes}.")
@@ -65,6 +68,10 @@ def halves(parts: list[Tensor], name: str, layout: Layout | None) -> tuple[Tenso
             f"layout {layout or 'separate'} does not fit {len(parts)} tensors ({name}); separate takes two."
         )
     rows = parts[0]
+    if rows.is_complex():
+        if layout not in (None, "stacked"):
+            raise ValueError(f"{name} is complex, and its pairs are no matter of layout (={layout!r}); leave it out.")
+        return rows.real.contiguous(), rows.imag.contiguous(), "stacked"
     layout = layout or detect_layout(rows)
     if layout == "real":
         return rows, None, layout

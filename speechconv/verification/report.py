@@ -19,6 +19,15 @@ from speechconv.verification.page import cards, figure_grid, hertz, key, number,
 SCALE_NAMES = {"linear": "linear", "mel_htk": "mel (HTK)", "mel_slaney": "mel (Slaney)", "bark": "Bark", "erb": "ERB"}
 
 
+def check_output(path: str | os.PathLike[str]) -> None:
+    """Before the work, not after it: FileNotFoundError or ValueError where no file can be written at that path."""
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name the file to write in it.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"no folder {path.parent} to write {path.name} in; make it first.")
+
+
 def write_report(
     verification: Verification, bank: FilterBank | None, reference: FilterBank | None, path: str | os.PathLike[str]
 ) -> None:
@@ -79,12 +88,12 @@ def _checks(checks: Iterable[Check]) -> str:
         (
             f"<code>{escape(check.name)}</code>",
             number(check.value),
-            number(check.limit),
+            f"at {'least' if check.at_least else 'most'} {number(check.limit)}",
             f'<span class="outcome {"pass" if check.passed else "fail"}">{"pass" if check.passed else "FAIL"}</span>',
         )
         for check in checks
     ]
-    return section("Thresholds", table(("number", "value", "at most", "outcome"), rows, "Thresholds")) if rows else ""
+    return section("Thresholds", table(("number", "value", "limit", "outcome"), rows, "Thresholds")) if rows else ""
 
 
 def _headlines(v: Verification) -> str:
@@ -353,8 +362,9 @@ def _method(v: Verification, bank: FilterBank | None, reference: FilterBank | No
         facts.append(
             (
                 "κ",
-                "A and B are the smallest and largest eigenvalue of the polyphase matrix over all frequencies, rows as "
-                "they are; two-sided counts the pairs between DC and Nyquist twice, as their mirror images would.",
+                "A and B are the smallest and largest eigenvalue of the frame operator EᴴE, E the bank's polyphase "
+                "matrix, over all frequencies, rows as they are; two-sided counts the pairs between DC and Nyquist "
+                "twice, as their mirror images would.",
             )
         )
     if v.filters:

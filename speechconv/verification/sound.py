@@ -22,12 +22,13 @@ FLOOR_DB = 140.0
 BLOCK_VALUES = 1 << 22
 
 
-def sound(bank: FilterBank, reference: FilterBank, wav: Tensor, audio_name: str) -> SoundAnswer:
-    """Differences on a waveform; without a hop the bank moves by a quarter of its kernel.
+def sound(bank: FilterBank, reference: FilterBank, words: str, wav: Tensor, audio_name: str) -> SoundAnswer:
+    """Differences on a waveform; by the bank's hop, else the reference's, else a quarter of a kernel.
 
     Args:
         bank: filters.
         reference: as many, compared frame by frame; the shorter kernels get zeros on both sides.
+        words: what the reference is, for the reader.
         wav: (samples,).
         audio_name: of the waveform, for the reader.
 
@@ -36,18 +37,18 @@ def sound(bank: FilterBank, reference: FilterBank, wav: Tensor, audio_name: str)
 
     >>> bank = FilterBank("f", torch.eye(2, 8).double(), None, "real", 16000, hop_length=4)
     >>> louder = FilterBank("f", 10 * torch.eye(2, 8).double(), None, "real", 16000, hop_length=4)
-    >>> round(sound(louder, bank, torch.ones(100), "ones").mean_db, 6)
+    >>> round(sound(louder, bank, "itself, softer", torch.ones(100), "ones").mean_db, 6)
     20.0
     """
     ours, theirs = aligned(bank, reference)
     taps = ours[0].shape[1]
-    hop = bank.hop_length or max(1, taps // 4)
+    hop = bank.hop_length or reference.hop_length or max(1, taps // 4)
     if len(wav) < taps:
         raise ValueError(f"{audio_name} has {len(wav)} samples, the filters have {taps}; give a longer sound.")
     frames = wav.double().unfold(0, taps, hop)
     peak = max(float(block.max()) for block in _magnitudes(frames, theirs))
     if peak == 0:
-        raise ValueError(f"{audio_name} is silent to {reference.name}; give a sound.")
+        raise ValueError(f"{audio_name} is silent to {words}; give a sound.")
     floor = peak * 10 ** (-FLOOR_DB / 20)
     count, total, squares, signed = (torch.zeros(len(ours[0]), dtype=torch.float64) for _ in range(4))
     largest = 0.0
@@ -62,7 +63,7 @@ def sound(bank: FilterBank, reference: FilterBank, wav: Tensor, audio_name: str)
     cells = float(count.sum())
     return SoundAnswer(
         audio=audio_name,
-        reference=reference.name,
+        reference=words,
         mean_db=float(total.sum()) / cells,
         max_db=largest,
         rms_db=math.sqrt(float(squares.sum()) / cells),

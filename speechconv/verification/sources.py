@@ -11,6 +11,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
+from speechconv.adapters.names import FIRST
 from speechconv.frontend.stft import ConvSTFT
 from speechconv.pipeline import Pipeline, open_pipeline
 from speechconv.presets import preset_names
@@ -18,7 +19,8 @@ from speechconv.stages import check_known
 from speechconv.verification.candidates import bank_shape, choose_tensor, listing, named_tensor
 from speechconv.verification.filter_bank import FilterBank, Layout
 from speechconv.verification.pairing import halves
-from speechconv.verification.weight_file import WeightFile, read_weight_file
+from speechconv.verification.spectra import turning_sign
+from speechconv.verification.weight_file import WeightFile, read_weight_file, tensor_names
 
 SAMPLE_RATE = 16000
 """Hz, where neither the file nor its reader tells."""
@@ -26,7 +28,7 @@ SAMPLE_RATE = 16000
 CHECKPOINTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 """Kinds of file in which an encoder's checkpoint comes."""
 
-STFT_KEYS = ("n_fft", "hop_length", "win_length", "window")
+STFT_KEYS = ("n_fft", "hop_length", "win_length", "window", "periodic")
 
 
 def read_bank(
@@ -109,8 +111,9 @@ def parse_reference(text: str, bank: FilterBank) -> tuple[FilterBank, str]:
     """The bank to compare with, and what it is in words.
 
     Args:
-        text: "stft:n_fft=400,hop_length=160,window=hann,win_length=400", each key as ConvSTFT's; n_fft is the bank's
-            taps and hop_length the bank's hop unless given. Or a file, a preset or .toml, read like weights.
+        text: "stft:n_fft=400,hop_length=160,win_length=400,window=hann,periodic=true", each key as ConvSTFT's; n_fft
+            is the bank's taps and hop_length the bank's hop unless given; it turns as the bank does, e^(-j ...) or
+            e^(j ...). Or a file, a preset or .toml, read like weights.
         bank: what will be compared with it.
 
     Raises:
@@ -134,9 +137,10 @@ def parse_reference(text: str, bank: FilterBank) -> tuple[FilterBank, str]:
     except ValueError as error:
         raise ValueError(f"reference {text}: {error}") from None
     real, imag = stft.kernel.chunk(2)
-    words = ", ".join(f"{key} {value}" for key, value in ({"n_fft": n_fft} | settings).items())
-    hop_length = settings.get("hop_length")
-    return FilterBank("stft", real, imag, "stacked", bank.sample_rate, hop_length), f"STFT: {words}"
+    words = "STFT: " + ", ".join(f"{key} {value}" for key, value in ({"n_fft": n_fft} | settings).items())
+    if bank.imag is not None and turning_sign(bank.real, bank.imag) > 0:
+        imag, words = -imag, f"{words}, conjugated"
+    return FilterBank("stft", real, imag, "stacked", bank.sample_rate, settings.get("hop_length")), words
 
 
 def _stft_settings(text: str) -> dict[str, Any]:
@@ -146,21 +150,33 @@ def _stft_settings(text: str) -> dict[str, Any]:
         check_known([key], STFT_KEYS, "key", f"reference {text!r}")
         if not (equals and value):
             raise ValueError(f"reference {text!r}: expected {key}=VALUE, got {part!r}.")
-        if key != "window" and not value.isdecimal():
-            raise ValueError(f"reference {text!r}: {key} must be a number of samples, got {value!r}.")
-        settings[key] = value if key == "window" else int(value)
+        settings[key] = _stft_value(key, value, text)
     return settings
 
 
+def _stft_value(key: str, value: str, text: str) -> str | bool | int:
+    if key == "window":
+        return value
+    if key == "periodic":
+        if value not in ("true", "false"):
+            raise ValueError(f"reference {text!r}: periodic must be true or false, got {value!r}.")
+        return value == "true"
+    if not value.isdecimal():
+        raise ValueError(f"reference {text!r}: {key} must be a number of samples, got {value!r}.")
+    return int(value)
+
+
 def _pipeline_file(pipe: Pipeline, where: str) -> WeightFile:
-    """Its tensors, and the kernel of every ConvSTFT with its hop."""
+    """Its tensors, and the kernel of every ConvSTFT with its hop; how that is laid out need not be guessed."""
     tensors: dict[str, Tensor] = dict(pipe.state_dict())
     strides: dict[str, int] = {}
+    layouts: dict[str, Layout] = {}
     for name, layer in pipe.named_modules():
         if isinstance(layer, ConvSTFT):
             tensors[f"{name}.kernel"] = layer.kernel.detach()
             strides[f"{name}.kernel"] = layer.hop_length
-    return WeightFile(where, tensors, strides)
+            layouts[f"{name}.kernel"] = "stacked"
+    return WeightFile(where, tensors, strides, layouts)
 
 
 def _only_bank(file: WeightFile) -> str:
@@ -174,19 +190,19 @@ def _bank(file: WeightFile, name: str, layout: Layout | None) -> FilterBank:
     """The bank in the tensor of that name, or in the two that it names, at a sample rate that is assumed."""
     names = [part.strip() for part in name.split(",")]
     parts = [_rows(file.tensors, part, file.where) for part in names]
-    real, imag, layout = halves(parts, name, layout)
+    real, imag, layout = halves(parts, name, layout or file.layouts.get(name))
     return FilterBank(name, real, imag, layout, SAMPLE_RATE, file.strides.get(names[0]), sample_rate_assumed=True)
 
 
 def _rows(tensors: Mapping[str, Tensor], name: str, where: str) -> Tensor:
-    """(rows, taps) float64 of the tensor, finite and not all zero."""
+    """(rows, taps) float64 of the tensor, or complex128, finite and not all zero."""
     tensor = named_tensor(tensors, name, where)
     shape = bank_shape(tensor.shape)
     if shape is None:
         raise ValueError(
             f"{name} of {where} has the shape {tuple(tensor.shape)}; expected (filters, 1, taps) or (filters, taps)."
         )
-    rows = tensor.detach().to("cpu", torch.float64).reshape(shape).contiguous()
+    rows = in_double(tensor).reshape(shape).contiguous()
     bad = (~rows.isfinite()).any(1).nonzero().flatten().tolist()
     if bad:
         raise ValueError(
@@ -197,6 +213,11 @@ def _rows(tensors: Mapping[str, Tensor], name: str, where: str) -> Tensor:
     return rows
 
 
+def in_double(tensor: Tensor) -> Tensor:
+    """On the CPU, complex128 where it is complex, else float64."""
+    return tensor.detach().to("cpu", torch.complex128 if tensor.is_complex() else torch.float64)
+
+
 def is_encoder_checkpoint(path: str | os.PathLike[str]) -> bool:
     """Whether a file or folder of another toolkit's holds a wav2vec 2.0 encoder, which is no single bank; an adapter
     builds its pipeline."""
@@ -204,4 +225,4 @@ def is_encoder_checkpoint(path: str | os.PathLike[str]) -> bool:
         return (Path(path) / "config.json").is_file()
     if not Path(path).is_file() or Path(path).suffix not in CHECKPOINTS:
         return False
-    return any("conv_layers.1." in name for name in read_weight_file(path).tensors)
+    return any(FIRST in name for name in tensor_names(path))

@@ -31,10 +31,10 @@ from speechconv.verification.identity import fit_stft, identify, nearest_stft
 from speechconv.verification.pairing import halves
 from speechconv.verification.pairs import examine_pairs
 from speechconv.verification.probe import probe
-from speechconv.verification.report import write_report
-from speechconv.verification.scales import fit_scales
+from speechconv.verification.report import check_output, write_report
+from speechconv.verification.scales import SCALES, fit_scales
 from speechconv.verification.sound import sound
-from speechconv.verification.sources import SAMPLE_RATE, bank_of, parse_reference, pipeline_in, read_bank
+from speechconv.verification.sources import SAMPLE_RATE, bank_of, in_double, parse_reference, pipeline_in, read_bank
 
 Weights = str | os.PathLike[str] | nn.Module | FilterBank | Tensor | NDArray[Any]
 Reference = str | nn.Module | FilterBank | Tensor | NDArray[Any]
@@ -46,6 +46,7 @@ FAR = 0.5
 QUESTIONS = {
     "stft": answers.StftAnswer,
     "drift": answers.DriftAnswer,
+    "scales": answers.ScalesAnswer,
     "bank": answers.BankAnswer,
     "pairs": answers.PairsAnswer,
     "sound": answers.SoundAnswer,
@@ -53,11 +54,14 @@ QUESTIONS = {
 }
 """What thresholds may ask, by the names of the JSON."""
 
-CHECKABLE = tuple(
-    f"{question}.{field.name}"
-    for question, answer in QUESTIONS.items()
-    for field in dataclasses.fields(answer)
-    if field.type in ("float", "float | None")
+CHECKABLE = (
+    *(
+        f"{question}.{field.name}"
+        for question, answer in QUESTIONS.items()
+        for field in dataclasses.fields(answer)
+        if field.type in ("float", "float | None", "int", "int | None")
+    ),
+    *(f"scales.residual.{scale}" for scale in SCALES),
 )
 """Every single number that a threshold may bound."""
 
@@ -87,6 +91,7 @@ def verify(
     reference: Reference | None = None,
     audio: Audio | None = None,
     thresholds: Mapping[str, float] | None = None,
+    minima: Mapping[str, float] | None = None,
     report: str | os.PathLike[str] | None = None,
     name: str | None = None,
 ) -> Verification:
@@ -105,12 +110,14 @@ def verify(
         audio: a sound file, or (samples,) at `sample_rate`, to hear bank and reference with.
         thresholds: largest allowed value by name, such as {"bank.kappa": 3.0, "stft.rho": 1e-6}. What has no answer is
             beyond every threshold.
+        minima: smallest allowed value by name, such as {"bank.A": 0.1, "bank.effective_rank": 100}.
         report: HTML file to write with all of it, one page that needs no network.
         name: what the report and the JSON call the weights; None: the file, else their type.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: an unreadable file, no filters or NaN in them, an unknown threshold, a reference that does not fit.
+        FileNotFoundError: no such file, or no folder for the report.
+        ValueError: an unreadable file, no filters or NaN in them, an unknown threshold, a reference that does not fit,
+            a report that is a folder.
         TypeError: weights of another kind.
 
     Example:
@@ -119,30 +126,40 @@ def verify(
         >>> answer.verdict, round(answer.bank.kappa, 2), answer.passed
         ('yes: n_fft 512, periodic Hann', 1.67, True)
     """
-    thresholds = dict(thresholds or {})
-    for name in thresholds:
-        check_known([name], CHECKABLE, "threshold", "verify")
+    limits = [*((name, limit, False) for name, limit in (thresholds or {}).items())]
+    limits += [(name, limit, True) for name, limit in (minima or {}).items()]
+    for limited, _, _ in limits:
+        check_known([limited], CHECKABLE, "threshold", "verify")
     sample_rate = None if sample_rate is None else check_count("sample_rate", sample_rate)
     hop_length = None if hop_length is None else check_count("hop_length", hop_length)
+    if report is not None:
+        check_output(report)
     source = _name(weights) if name is None else name
     if isinstance(weights, str | os.PathLike):
         weights = pipeline_in(weights) or weights  # a pipeline also knows what its filters started from
     subject = _subject(weights, source, tensor, layout, sample_rate, hop_length)
     if isinstance(subject, FilterBank):
-        examined = _examine_bank(subject, _reference(reference, weights, subject), audio)
+        examined = examine_bank(subject, _reference(reference, weights, subject), audio)
     else:
         if reference is not None or audio is not None:
             raise ValueError(f"{source} holds no single bank of filters, which reference and audio would need.")
-        examined = _examine_encoder(subject, sample_rate)
+        examined = examine_encoder(subject, sample_rate)
     verification = dataclasses.replace(examined.verification, source=source)
-    checks = [_check(verification, name, limit) for name, limit in thresholds.items()]
+    checks = [_check(verification, *limit) for limit in limits]
     verification = dataclasses.replace(verification, checks=checks)
     if report is not None:
         write_report(verification, examined.bank, examined.reference, report)
     return verification
 
 
-def _examine_bank(bank: FilterBank, given: tuple[FilterBank, str] | None, audio: Audio | None) -> Examined:
+def examine_bank(bank: FilterBank, given: tuple[FilterBank, str] | None, audio: Audio | None) -> Examined:
+    """Every question about a bank.
+
+    Args:
+        bank: filters, finite and not all zero.
+        given: the reference and what it is in words; None: the STFT that the filters come near to.
+        audio: as `verify`.
+    """
     fit = fit_stft(bank)
     stft = identify(bank, fit)
     pairs = examine_pairs(bank)
@@ -166,14 +183,15 @@ def _examine_bank(bank: FilterBank, given: tuple[FilterBank, str] | None, audio:
         scales=fit_scales([answer.peak_hz for answer in filters]),
         bank=describe_bank(bank),
         pairs=pairs,
-        sound=sound(bank, reference[0], *_heard(audio, bank.sample_rate)) if audio is not None and reference else None,
+        sound=sound(bank, *reference, *_heard(audio, bank.sample_rate)) if audio is not None and reference else None,
         probe=None,
         checks=[],
     )
     return Examined(verification, bank, reference[0] if reference else None)
 
 
-def _examine_encoder(encoder: Layer, sample_rate: int | None) -> Examined:
+def examine_encoder(encoder: Layer, sample_rate: int | None) -> Examined:
+    """What sounds say of an encoder; the sample rate is None where nobody gave one."""
     assumed = sample_rate is None and not isinstance(encoder, Pipeline)
     sample_rate = sample_rate or (encoder.sample_rate if isinstance(encoder, Pipeline) else SAMPLE_RATE)
     answer = probe(encoder, sample_rate)
@@ -201,10 +219,12 @@ def _examine_encoder(encoder: Layer, sample_rate: int | None) -> Examined:
     return Examined(verification, None, None)
 
 
-def _check(verification: Verification, name: str, limit: float) -> Check:
-    question, _, field = name.partition(".")
-    value = getattr(getattr(verification, question), field, None)
-    return Check(name, value, float(limit), value is not None and value <= limit)
+def _check(verification: Verification, name: str, limit: float, at_least: bool) -> Check:
+    value: Any = verification
+    for key in name.split("."):
+        value = value[key] if isinstance(value, dict) else getattr(value, key, None)
+    within = value is not None and (value >= limit if at_least else value <= limit)
+    return Check(name, value, float(limit), within, at_least)
 
 
 def _subject(
@@ -262,21 +282,18 @@ def _bank(name: str, filters: Tensor, hop_length: int | None, layout: Layout | N
     """Rows of real filters in that layout, or the one that they show; or complex ones."""
     if filters.ndim == 3 and filters.shape[1] == 1:
         filters = filters[:, 0]
-    if filters.is_complex():
-        filters = torch.cat((filters.real, filters.imag))
-        layout = "stacked"
-    real, imag, layout = halves([_checked(filters.detach(), name)], name, layout)
+    real, imag, layout = halves([_checked(filters, name)], name, layout)
     return FilterBank(name, real, imag, layout, SAMPLE_RATE, hop_length, sample_rate_assumed=True)
 
 
 def _checked(rows: Tensor, name: str) -> Tensor:
-    """float64 on the CPU; ValueError for another shape, NaN, or zeros alone."""
+    """As `in_double`; ValueError for another shape, NaN, or zeros alone."""
     if rows.ndim != 2 or rows.shape[1] < 2 or not len(rows):
         raise ValueError(
             f"{name} must be filters of shape (filters, taps) or (filters, 1, taps), taps >= 2, got "
             f"{tuple(rows.shape)}."
         )
-    rows = rows.detach().to("cpu", torch.float64)
+    rows = in_double(rows)
     if not bool(rows.isfinite().all()):
         raise ValueError(f"{name} holds NaN or infinite weights, in {int((~rows.isfinite()).any(1).sum())} filters.")
     if not bool(rows.any()):
@@ -288,7 +305,7 @@ def _reference(given: Reference | None, weights: Weights, bank: FilterBank) -> t
     if isinstance(given, str):
         return parse_reference(given, bank)
     if given is not None:
-        subject = _subject(given, _name(given), None, None, bank.sample_rate, bank.hop_length)
+        subject = _subject(given, _name(given), None, None, bank.sample_rate, None)
         if not isinstance(subject, FilterBank):
             raise ValueError(f"a reference must be one bank of filters, got {_name(given)}.")
         return subject, _name(given)
@@ -306,7 +323,7 @@ def _started(weights: Weights, bank: FilterBank) -> ConvSTFT | None:
 
 def _initial(stft: ConvSTFT, bank: FilterBank) -> FilterBank:
     real, imag = stft.initial_kernel.chunk(2)
-    return FilterBank("the STFT that it started from", real, imag, "stacked", bank.sample_rate, stft.hop_length)
+    return FilterBank("the STFT that it started from", real, imag, "stacked", bank.sample_rate)
 
 
 def _heard(audio: Audio, sample_rate: int) -> tuple[Tensor, str]:

@@ -13,12 +13,15 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from speechconv.verification.filter_bank import Layout
 
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".jit", ".ts")
 SUFFIXES = (".safetensors", ".onnx", *TORCH_SUFFIXES)
@@ -30,17 +33,19 @@ class WeightFile:
 
     Attributes:
         where: the file, for messages.
-        tensors: floating tensors by name, in the type that they have there.
+        tensors: floating and complex tensors by name, in the type that they have there.
         strides: of the convolution that a tensor is the kernel of, where the file tells.
+        layouts: how pairs lie in a tensor, where the file tells.
     """
 
     where: str
     tensors: Mapping[str, Tensor]
     strides: Mapping[str, int] = field(default_factory=dict)
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
 
 
 def read_weight_file(path: str | os.PathLike[str]) -> WeightFile:
-    """Every floating tensor in the file.
+    """Every floating or complex tensor in the file.
 
     Raises:
         FileNotFoundError: no such file.
@@ -58,6 +63,17 @@ def read_weight_file(path: str | os.PathLike[str]) -> WeightFile:
     return _weight_file(path, _torch_file(path))
 
 
+def tensor_names(path: str | os.PathLike[str]) -> list[str]:
+    """Of every tensor in a file of .safetensors or torch's, whose numbers are not read where the file can be mapped.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_weight_file`.
+    """
+    path = Path(path)
+    _check_readable(path)
+    return list(_safetensors_names(path) if path.suffix == ".safetensors" else _torch_file(path))
+
+
 def _check_readable(path: Path) -> None:
     if path.is_dir():
         raise ValueError(f"{path} is a folder; pass the file with the weights in it.")
@@ -73,7 +89,7 @@ def _weight_file(path: Path, tensors: Mapping[str, Tensor], strides: Mapping[str
     floating = {
         name: tensor.detach()
         for name, tensor in tensors.items()
-        if tensor.is_floating_point() and tensor.layout == torch.strided
+        if (tensor.is_floating_point() or tensor.is_complex()) and tensor.layout == torch.strided
     }
     if not floating:
         raise ValueError(f"{path} holds no floating tensors, and so no filters.")
@@ -81,11 +97,22 @@ def _weight_file(path: Path, tensors: Mapping[str, Tensor], strides: Mapping[str
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
+    with _opened_safetensors(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+
+
+def _safetensors_names(path: Path) -> list[str]:
+    with _opened_safetensors(path) as file:
+        return list(file.keys())
+
+
+@contextmanager
+def _opened_safetensors(path: Path) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            yield file
     except SafetensorError as error:
         raise ValueError(f"{path} is not a whole safetensors file: {_first_line(error)}") from None
 

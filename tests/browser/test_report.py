@@ -19,10 +19,9 @@ from speechconv.verification.answers import Verification
 from speechconv.verification.filter_bank import FilterBank
 from speechconv.verification.report import write_report
 from tests.verification.verifications import (
-    checks,
+    both_checks,
     encoder,
     gabor_bank,
-    heard,
     random_bank,
     stft_bank,
     verified,
@@ -53,11 +52,7 @@ Case = tuple[Verification, FilterBank | None, FilterBank | None]
 
 def noisy() -> Case:
     bank, reference = stft_bank(0.1), stft_bank()
-    return (
-        dataclasses.replace(verified(bank, reference), checks=checks(), sound=heard(bank, reference)),
-        bank,
-        reference,
-    )
+    return verified(bank, reference, checks=both_checks(), heard=True), bank, reference
 
 
 def alone(bank: FilterBank) -> Case:
@@ -69,7 +64,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "noisy": noisy,
     "gabor": lambda: alone(gabor_bank()),
     "random": lambda: alone(random_bank()),
-    "real_only": lambda: alone(random_bank(pairs=False)),
+    "real_only": lambda: alone(random_bank(complex_pairs=False)),
     "encoder": lambda: (encoder(), None, None),
     "hostile": lambda: alone(dataclasses.replace(gabor_bank(), name=HOSTILE)),
 }

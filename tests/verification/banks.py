@@ -45,6 +45,12 @@ def gabor(centres_hz: Array, taps: int = 401, cycles: float = 6.0) -> Array:
     return np.exp(-0.5 * (n / sigma[:, None]) ** 2 + 2j * np.pi * centres_hz[:, None] / HZ * n)
 
 
+def mel_gabor(filters: int = 40, taps: int = 401) -> Array:
+    """Gabor filters even on the HTK mel scale, 60 to 7600 Hz."""
+    low, high = (2595 * np.log10(1 + f / 700) for f in (60, 7600))
+    return gabor(700 * (10 ** (np.linspace(low, high, filters) / 2595) - 1), taps)
+
+
 def noise(*shape: int, seed: int = 0) -> Array:
     return np.random.default_rng(seed).standard_normal(shape)
 

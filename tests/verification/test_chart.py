@@ -6,9 +6,12 @@ import math
 import re
 import xml.etree.ElementTree as ElementTree
 
+import numpy as np
 import pytest
+import torch
 
 from speechconv.verification.chart import Axis, Chart
+from tests.verification.drawings import Drawing
 
 
 @pytest.mark.parametrize(
@@ -51,3 +54,31 @@ def test_words_are_escaped() -> None:
     root = ElementTree.fromstring(svg)
     assert root.get("aria-label") == 'a "quoted" <script>'
     assert "<b>" in [text.text for text in root.iter("text")]
+
+
+def test_a_line_goes_through_its_points_in_their_order() -> None:
+    chart = Chart(Axis("Hz", 100, 10000, log=True), Axis("share", -1, 1))
+    points = [(100.0, 0.5), (10000.0, -1.0), (1000.0, 1.0)]
+    chart.line([x for x, _ in points], [y for _, y in points], "second")
+    drawn = Drawing(chart.svg("a line"), log_x=True).line("second")
+    assert drawn == [pytest.approx(point, rel=2e-3, abs=1e-3) for point in points]  # written to a tenth of a unit
+
+
+def test_stems_rise_from_the_bottom() -> None:
+    chart = Chart(Axis("x", 0, 10), Axis("y", 0, 1))
+    chart.stems([2, 7], [0.25, 1], "first")
+    assert Drawing(chart.svg("stems")).stems() == [pytest.approx(point, abs=0.02) for point in ((2, 0.25), (7, 1))]
+    (path,) = re.findall(r'class="stems first" d="(.*?)"', chart.svg("stems"))
+    (frame,) = ElementTree.fromstring(chart.svg("stems")).iter("rect")
+    foot = float(frame.get("y", "")) + float(frame.get("height", ""))
+    assert [float(end) for end in re.findall(r"V([\d.]+)", path)] == [foot, foot]
+
+
+def test_a_heat_map_has_row_0_at_the_bottom_and_a_scale_from_low_to_high() -> None:
+    chart = Chart(Axis("x", 0, 2), Axis("y", 0, 2), colour_bar=True)
+    chart.heat_map(torch.tensor([[-60.0, -30.0], [-15.0, 0.0]]), -60, 0, "dB")
+    drawing = Drawing(chart.svg("four cells"))
+    assert drawing.heat_map(-60) == pytest.approx(np.array([[-60.0, -30], [-15, 0]]), abs=0.12)  # half a colour
+    assert drawing.colour_scale(-60) == pytest.approx(np.linspace(-60, 0, 256), abs=0.12)
+    words = [text.text for text in drawing.root.iter("text") if text.get("text-anchor") == "start"]
+    assert words == ["−60", "−30", "0 dB"]

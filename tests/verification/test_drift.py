@@ -93,3 +93,14 @@ def test_banks_that_cannot_be_compared_are_refused() -> None:
         drift(pairs(noise(4, 8) + 1j), real_only(noise(4, 8)), "")
     with pytest.raises(ValueError, match="filters holds real-only filters, the reference pairs does not"):
         drift(real_only(noise(4, 8)), pairs(noise(4, 8) + 1j), "")
+
+
+@pytest.mark.parametrize("which", ["bank", "reference"])
+def test_a_dead_filter_has_a_change_and_a_gain_and_nothing_else(which: str, moved: tuple[Array, Array]) -> None:
+    z, z0 = (bank.copy() for bank in moved)
+    (z if which == "bank" else z0)[3] = 0
+    answer = drift(pairs(z), pairs(z0), "")
+    for name in ("cosine", "rotation", "angle", "jsd"):
+        assert [np.isnan(value) for value in getattr(answer, name)] == [index == 3 for index in range(31)], name
+    if which == "bank":
+        assert (answer.change[3], answer.gain[3]) == (1, 0)

@@ -12,7 +12,7 @@ from scipy.signal import get_window
 
 import speechconv as sc
 from speechconv.verification.filter_bank import FilterBank
-from speechconv.verification.identity import identify
+from speechconv.verification.identity import fit_stft, identify, nearest_stft
 from tests.verification.banks import Array, dft, gabor, hann, noise, pairs, real_only, silero, silero_twin
 
 SAME = (
@@ -225,3 +225,56 @@ def test_one_or_two_filters_cannot_tell(filters: int) -> None:
     answer = identify(pairs(dft(256, hann(256))[10 : 10 + filters]))
     assert not answer.is_stft
     assert answer.verdict.startswith("too few filters")
+
+
+@pytest.mark.parametrize("order", ["ascending", "shuffled"])
+@pytest.mark.parametrize("dead", [[0], [5], [60], [128], [60, 61], [7, 90, 128]], ids=str)
+def test_dead_filters_are_named_and_hide_no_stft(dead: list[int], order: str) -> None:
+    filters = dft(256, hann(256))
+    filters[dead] = 0
+    places = np.arange(129) if order == "ascending" else np.random.default_rng(0).permutation(129)
+    answer = identify(pairs(filters[places]))
+    silent = [index for index, place in enumerate(places) if place in dead]
+    words = " and ".join(map(str, silent))
+    assert answer.verdict == (
+        f"yes: n_fft 256, periodic Hann; filter{'s' * (len(dead) > 1)} {words} {'is' if len(dead) == 1 else 'are'} dead"
+    )
+    assert answer.rho <= SAME
+    expected = np.where(np.isin(places, dead), np.nan, places * 16000 / 256)
+    assert np.allclose(answer.frequencies_hz, expected, rtol=0, atol=1e-9, equal_nan=True)
+
+
+def test_many_dead_filters_are_counted() -> None:
+    filters = dft(256, hann(256))
+    filters[40:50] = 0
+    assert identify(pairs(filters)).verdict == "yes: n_fft 256, periodic Hann; 10 filters are dead"
+
+
+def test_the_stft_of_a_bank_has_zeros_where_that_has_a_dead_filter() -> None:
+    filters = dft(64, hann(64))
+    filters[9] = 0
+    bank = pairs(filters)
+    found = nearest_stft(bank, fit_stft(bank))
+    assert found is not None
+    assert np.allclose(found[0].filters.numpy(), filters, rtol=0, atol=1e-12)  # carriers of 64 taps round to 1e-15
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda z: z, ""),
+        (lambda z: z / 16, ", times 0.0625"),
+        (lambda z: -3 * z, ", times 3, turned by 3.14 rad"),
+        (lambda z: z * np.exp(2j * np.pi * np.arange(129) / 256 * 94.7)[:, None], ", time origin at sample 94.7"),
+        (lambda z: z.conj() * np.exp(-2j * np.pi * np.arange(129) / 256 * 128)[:, None], ", time origin at sample 128"),
+        (lambda z: (2j * z)[np.random.default_rng(0).permutation(129)], ", times 2, turned by 1.57 rad"),
+    ],
+    ids=["itself", "softer", "negative", "later", "centred, other sign", "louder, shuffled"],
+)
+def test_the_stft_of_a_bank_has_its_gain_and_time_origin(change: Any, words: str) -> None:
+    bank = pairs(change(dft(256, hann(256))))
+    found = nearest_stft(bank, fit_stft(bank))
+    assert found is not None
+    assert found[1] == f"STFT: n_fft 256, periodic Hann{words}"
+    error = (found[0].filters - bank.filters).norm() / bank.filters.norm()
+    assert error < 1e-12  # angles of up to 2 pi 128 round to 1e-13

@@ -13,6 +13,7 @@ from tests.verification.weight_files import (
     as_layout,
     bank,
     gabor_rows,
+    one_line,
     stft_rows,
 )
 
@@ -55,3 +56,10 @@ def test_noisy_pairs_as_like_as_their_neighbours_are_told_by_quadrature(tmp_path
     real, imag = (x + 0.3 * x.norm() * (n := torch.randn_like(x)) / n.norm() for x in dense)
     save_file(as_layout("interleaved", real, imag), tmp_path / "bank.safetensors")
     assert bank(tmp_path / "bank.safetensors").layout == "interleaved"
+
+
+def test_of_two_tensors_none_may_be_complex(tmp_path: Path) -> None:
+    real, imag = stft_rows()
+    torch.save({"a": real, "b": torch.complex(real, imag)}, tmp_path / "bank.pt")
+    assert bank(tmp_path / "bank.pt", "b").layout == "stacked"
+    assert "one is complex" in one_line(tmp_path / "bank.pt", "a,b")

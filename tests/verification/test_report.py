@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from speechconv.verification.answers import Verification
+from speechconv.verification.answers import Check, Verification
 from speechconv.verification.filter_bank import FilterBank
 from speechconv.verification.report import write_report
-from tests.verification.verifications import checks, encoder, gabor_bank, heard, random_bank, stft_bank, verified
+from tests.verification.verifications import both_checks, encoder, gabor_bank, random_bank, stft_bank, verified
 
 BANK = dataclasses.replace(gabor_bank(filters=12, taps=101), hop_length=10)
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -73,7 +73,7 @@ def written(v: Verification, bank: FilterBank | None, reference: FilterBank | No
 
 def test_a_report_says_what_the_verification_says(tmp_path: Path) -> None:
     bank, reference = stft_bank(0.1), stft_bank()
-    v = dataclasses.replace(verified(bank, reference), checks=checks(), sound=heard(bank, reference))
+    v = verified(bank, reference, checks=both_checks(), heard=True)
     page = written(v, bank, reference, tmp_path)
     assert json.loads(page.data) == v.to_json()
     assert v.stft
@@ -124,12 +124,24 @@ def test_a_report_asks_for_nothing_and_runs_nothing(tmp_path: Path) -> None:
     ],
 )
 def test_a_question_that_does_not_apply_leaves_no_trace(field: str, heading: str, tmp_path: Path) -> None:
-    full = dataclasses.replace(small(), checks=checks(), sound=heard(BANK, BANK))
+    full = verified(BANK, BANK, checks=both_checks(), heard=True)
     assert heading in written(full, BANK, BANK, tmp_path).text
     empty = [] if field in ("filters", "checks") else None
     text = written(dataclasses.replace(full, **{field: empty}), BANK, BANK, tmp_path).text
     assert heading not in text
     assert "None" not in text
+
+
+def test_limits_say_on_which_side_they_lie(tmp_path: Path) -> None:
+    limits = [*both_checks(), Check("bank.A", 0.5, 0.25, True, at_least=True)]
+    text = written(dataclasses.replace(small(), checks=limits), BANK, BANK, tmp_path).text
+    assert "at most 2" in text
+    assert "at least 0.25" in text
+
+
+def test_frame_bounds_are_said_to_be_eigenvalues_of_the_frame_operator(tmp_path: Path) -> None:
+    """Not of the polyphase matrix E itself, which has none where it is not square."""
+    assert "eigenvalue of the frame operator EᴴE" in written(small(), BANK, BANK, tmp_path).text
 
 
 def test_without_a_hop_there_are_no_frame_bounds(tmp_path: Path) -> None:
@@ -140,7 +152,7 @@ def test_without_a_hop_there_are_no_frame_bounds(tmp_path: Path) -> None:
 
 
 def test_real_filters_have_no_imaginary_part_to_show(tmp_path: Path) -> None:
-    bank = random_bank(pairs=False)
+    bank = random_bank(complex_pairs=False)
     text = written(verified(bank), bank, None, tmp_path).text
     assert "imaginary" not in text
     assert "64 real filters of 256 taps" in text
@@ -156,7 +168,7 @@ def test_an_encoder_of_several_layers_has_a_probe_and_no_filters(tmp_path: Path)
 
 def test_names_from_a_file_stay_words(tmp_path: Path) -> None:
     bank = dataclasses.replace(BANK, name=HOSTILE)
-    v = verified(bank, bank, source=HOSTILE)
+    v = verified(bank, bank, source=HOSTILE, heard=True)
     v = dataclasses.replace(
         v,
         verdict=HOSTILE,
@@ -165,8 +177,8 @@ def test_names_from_a_file_stay_words(tmp_path: Path) -> None:
         scales=v.scales and dataclasses.replace(v.scales, best=HOSTILE, residual={HOSTILE: 0.1}),
         stft=v.stft and dataclasses.replace(v.stft, verdict=HOSTILE),
         pairs=v.pairs and dataclasses.replace(v.pairs, verdict=HOSTILE),
-        sound=dataclasses.replace(heard(bank, bank), audio=HOSTILE, reference=HOSTILE),
-        checks=[dataclasses.replace(checks()[0], name=HOSTILE)],
+        sound=v.sound and dataclasses.replace(v.sound, audio=HOSTILE, reference=HOSTILE),
+        checks=[dataclasses.replace(both_checks()[0], name=HOSTILE)],
     )
     page = written(v, bank, bank, tmp_path)
     assert page.count("script") == 1

@@ -70,6 +70,26 @@ def test_a_wav2vec2_checkpoint_is_told_from_a_bank(tmp_path: Path) -> None:
     assert not is_encoder_checkpoint(tmp_path / "bank.safetensors")
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "model.pt"])
+def test_convolutions_of_another_model_are_no_wav2vec2_encoder(name: str, tmp_path: Path) -> None:
+    state = {
+        "stft.weight": stacked(),
+        "conv_layers.0.weight": torch.randn(8, 66, 3),
+        "conv_layers.1.weight": torch.ones(8),
+    }
+    (save_file if name.endswith("safetensors") else torch.save)(state, tmp_path / name)
+    assert not is_encoder_checkpoint(tmp_path / name)
+    assert bank(tmp_path / name).name == "stft.weight"
+
+
+def test_whether_it_is_an_encoder_is_told_by_names_without_reading_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transformers_model().save_pretrained(tmp_path)
+    monkeypatch.delattr("speechconv.verification.weight_file._safetensors")
+    assert is_encoder_checkpoint(tmp_path / "model.safetensors")
+
+
 # References
 
 
@@ -83,6 +103,18 @@ def test_a_reference_in_words_is_scipy_s_windowed_fourier_basis() -> None:
     )  # rounding of numpy's FFT
     assert (reference.hop_length, reference.sample_rate) == (HOP, 8000)
     assert words == "STFT: n_fft 64, hop_length 16, window hamming, win_length 40"
+
+
+def test_a_reference_in_words_may_have_a_symmetric_window_and_a_hop_of_its_own() -> None:
+    start = FilterBank("w", *stft_rows(), "stacked", 8000)
+    reference, words = parse_reference("stft:periodic=false,hop_length=20", start)
+    judge = np.fft.rfft(np.diag(get_window("hann", 64, fftbins=False))).T
+    torch.testing.assert_close(reference.filters, torch.from_numpy(judge), rtol=0, atol=1e-14)  # numpy's FFT rounds
+    assert reference.hop_length == 20
+    assert words == "STFT: n_fft 64, periodic False, hop_length 20"
+    assert torch.equal(
+        parse_reference("stft:periodic=true", start)[0].filters, parse_reference("stft", start)[0].filters
+    )
 
 
 def test_a_reference_may_be_a_file(tmp_path: Path) -> None:
@@ -99,6 +131,7 @@ def test_a_reference_may_be_a_file(tmp_path: Path) -> None:
         ("stft:nfft=400", r"unknown key 'nfft'.*did you mean 'n_fft'.*n_fft, hop_length, win_length, window"),
         ("stft:n_fft=many", "n_fft must be a number of samples, got 'many'"),
         ("stft:n_fft", "expected n_fft=VALUE"),
+        ("stft:periodic=1", "periodic must be true or false, got '1'"),
         ("stft:window=square", "scipy.signal.get_window"),
         ("stft:win_length=4000", r"win_length \(=4000\) must not be above n_fft"),
         ("nowhere.pt", "no weights file at nowhere.pt"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,52 @@ def test_a_reference_may_be_given_in_words_as_module_or_as_filters() -> None:
     assert totals[0] == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_reference_in_words_turns_as_the_bank_does() -> None:
+    """nnAudio, for one, has cos + j sin: the same STFT by the other convention, which is no drift."""
+    for filters, words in ((dft(256, hann(256)), ""), (dft(256, hann(256)).conj(), ", conjugated")):
+        answer = sc.verify(pairs(filters), reference="stft:n_fft=256")
+        assert answer.drift is not None
+        assert answer.drift.total < 1e-13  # the angles of the test round at 2 pi k n / n_fft
+        assert answer.drift.reference == f"STFT: n_fft 256{words}"
+
+
+@pytest.mark.parametrize(
+    "gain", [1 / 16, 1j, np.exp(2j * np.pi * 0.37 * np.arange(129))[:, None]], ids=["softer", "turned", "later"]
+)
+def test_an_stft_of_another_size_or_time_origin_is_its_own_reference(gain: Any) -> None:
+    answer = sc.verify(pairs(gain * dft(256, hann(256)), hop_length=64), audio=torch.randn(4000))
+    assert answer.verdict == YES
+    assert answer.drift is not None
+    assert answer.drift.total < 1e-12  # float64, angles of up to 2 pi 128
+    assert answer.sound is not None
+    assert answer.sound.max_db < 1e-6
+
+
+@pytest.mark.parametrize(("soft", "far"), [(0.35, False), (0.3, True)])
+def test_an_stft_whose_gains_are_half_wrong_is_no_reference(soft: float, far: bool) -> None:
+    """Every other bin is softer: the nearest STFT is (1 - soft) / (1 + soft) away, 0.481 and 0.538."""
+    filters = dft(256, hann(256))
+    filters[::2] *= soft
+    answer = sc.verify(pairs(filters))
+    assert answer.verdict == f"{YES}, a gain of its own in each bin"
+    assert (answer.drift is None) == far
+    if answer.drift:
+        assert answer.drift.total == pytest.approx((1 - soft) / (1 + soft), rel=0.01)  # 65 and 64 bins
+
+
+def test_the_hop_of_a_reference_counts_where_the_bank_has_none() -> None:
+    filters, wav = dft(64, hann(64)) + 0.1 * noise(33, 64), torch.randn(4000)
+
+    def mean(reference: Any, hop_length: int | None = None) -> float:
+        answer = sc.verify(pairs(filters), reference=reference, audio=wav, hop_length=hop_length)
+        assert answer.sound is not None
+        return answer.sound.mean_db
+
+    by_words, by_module = mean("stft:hop_length=7"), mean(sc.ConvSTFT(64, hop_length=7))
+    assert by_words == mean("stft", 7) == mean("stft:hop_length=9", 7) != mean("stft")
+    assert by_module == pytest.approx(by_words, rel=1e-6)  # the module's kernel is float32
+
+
 def test_random_filters_have_no_reference_of_their_own() -> None:
     answer = sc.verify(pairs(noise(64, 128) + 1j * noise(64, 128, seed=1)))
     assert answer.drift is None
@@ -110,7 +157,7 @@ def test_sound_is_heard_from_a_file_and_from_memory(audio_samples: Path) -> None
     from_memory = sc.verify(bank, audio=torch.randn(4000), reference="stft:n_fft=256").sound
     assert from_file is not None
     assert from_memory is not None
-    assert from_file.audio == "en_us_digits_16k.wav"
+    assert (from_file.audio, from_file.reference) == ("en_us_digits_16k.wav", "STFT: n_fft 256, hop_length 128")
     assert from_file.mean_db == pytest.approx(20 * np.log10(2), abs=1e-6)
     assert from_memory.mean_db == pytest.approx(20 * np.log10(2), abs=1e-6)
 
@@ -144,14 +191,65 @@ def test_thresholds_decide() -> None:
     assert sc.verify(bank).passed
 
 
+def test_a_threshold_may_be_met_exactly_from_either_side() -> None:
+    rank = sc.verify(real_only(np.eye(4, 8), hop_length=2)).bank.effective_rank  # pyright: ignore[reportOptionalMemberAccess] - a bank has an answer
+    limits = {"bank.effective_rank": rank, "bank.rows": 4}
+    answer = sc.verify(real_only(np.eye(4, 8), hop_length=2), thresholds=limits, minima=limits)
+    assert [(check.name, check.at_least, check.passed) for check in answer.checks] == [
+        ("bank.effective_rank", False, True),
+        ("bank.rows", False, True),
+        ("bank.effective_rank", True, True),
+        ("bank.rows", True, True),
+    ]
+
+
+def test_minima_guard_what_must_not_be_lost() -> None:
+    bank = pairs(dft(256, hann(256)), hop_length=128)
+    whole = sc.verify(bank, minima={"bank.A": 10.0, "bank.effective_rank": 100})
+    assert whole.passed
+    assert whole.bank is not None
+    assert [check.value for check in whole.checks] == [whole.bank.A, whole.bank.effective_rank]
+    half = sc.verify(
+        pairs(dft(256, hann(256))[:64], hop_length=128), minima={"bank.A": 10.0, "bank.effective_rank": 100}
+    )
+    assert [check.passed for check in half.checks] == [False, False]
+    assert sc.verify(bank, minima={"bank.kappa": 2.6}, thresholds={"bank.kappa": 2.7}).passed
+    assert not sc.verify(bank, minima={"bank.kappa": 2.7}).passed
+
+
+def test_every_single_number_may_be_bounded() -> None:
+    assert {"bank.rows", "stft.n_fft", "stft.win_length", "probe.receptive_field", "scales.residual.mel_htk"} <= set(
+        CHECKABLE
+    )
+    answer = sc.verify(pairs(dft(64, hann(64))), thresholds={"scales.residual.linear": 1e-6, "stft.n_fft": 32})
+    assert [(check.name, check.passed) for check in answer.checks] == [
+        ("scales.residual.linear", True),
+        ("stft.n_fft", False),
+    ]
+    assert answer.scales is not None
+    assert answer.checks[0].value == answer.scales.residual["linear"]
+    given = dict.fromkeys(CHECKABLE, math.inf)
+    written = sc.verify(pairs(dft(64, hann(64)), hop_length=16), thresholds=given, audio=torch.randn(400)).to_json()
+    for check in written["checks"]:
+        place = written
+        for key in check["name"].split("."):
+            place = place and place[key]
+        assert check["value"] == place, "a name is the path in the JSON"
+
+
 def test_what_has_no_answer_is_beyond_every_threshold() -> None:
-    answer = sc.verify(real_only(noise(8, 32)), thresholds={"bank.kappa": 1e9, "sound.mean_db": 1e9})
-    assert [(check.value, check.passed) for check in answer.checks] == [(None, False)] * 2
+    limits = {"bank.kappa": 1e9, "sound.mean_db": 1e9}
+    answer = sc.verify(real_only(noise(8, 32)), thresholds=limits, minima=dict.fromkeys(limits, -1e9))
+    assert [(check.value, check.passed) for check in answer.checks] == [(None, False)] * 4
+    answer = sc.verify(sc.FeatureEncoder(channels=4), minima={"scales.residual.bark": 0, "bank.A": 0})
+    assert [check.passed for check in answer.checks] == [True, False]
 
 
 def test_an_unknown_threshold_is_refused_and_the_known_are_listed() -> None:
     with pytest.raises(ValueError, match=r"(?s)bank\.kapa.*bank\.kappa"):
         sc.verify(real_only(noise(8, 32)), thresholds={"bank.kapa": 3.0})
+    with pytest.raises(ValueError, match=r"unknown threshold 'bank\.a'"):
+        sc.verify(real_only(noise(8, 32)), minima={"bank.a": 3.0})
     assert {"stft.rho", "drift.total", "bank.kappa", "bank.A", "pairs.analyticity", "sound.max_db"} <= set(CHECKABLE)
 
 
@@ -180,6 +278,8 @@ def test_a_layout_may_be_forced_on_a_tensor() -> None:
     }
     with pytest.raises(ValueError, match="weights has 5 filters, an odd number"):
         sc.verify(rows[:5], layout="stacked")
+    with pytest.raises(ValueError, match=r"weights is complex, and its pairs are no matter of layout \(='real'\)"):
+        sc.verify(noise(5, 32) + 1j, layout="real")
     with pytest.raises(ValueError, match=r"layout \(='rows'\) must be one of"):
         sc.verify(rows, layout="rows")  # pyright: ignore[reportArgumentType] - refused
 
@@ -251,3 +351,22 @@ def test_a_saved_pipeline_far_from_its_start_is_compared_with_it(tmp_path: Path)
 def test_a_few_random_filters_that_have_no_window_at_all_are_described(taps: int) -> None:
     for seed in range(20):
         assert not sc.verify(noise(6, taps, seed=seed), layout="stacked").stft.is_stft  # pyright: ignore[reportOptionalMemberAccess] - a bank has an answer
+
+
+@pytest.mark.parametrize(("learn", "size"), [("delta", 3.0), ("free", 3.0)])
+def test_a_kernel_trained_into_noise_is_still_known_as_pairs(learn: Any, size: float, tmp_path: Path) -> None:
+    """Nothing in such weights shows how pairs lie in them; the module knows."""
+    stft = sc.ConvSTFT(64, hop_length=16, learn=learn)
+    with torch.no_grad():
+        weight = next(stft.parameters())
+        weight.normal_().mul_(size)
+    pipe = sc.Pipeline([stft], sample_rate=16000)
+    pipe.save(tmp_path / "noise.safetensors")
+    expected = stft.drift().total
+    for weights in (stft, pipe, tmp_path / "noise.safetensors"):
+        answer = sc.verify(weights, thresholds={"drift.total": 0.1})
+        assert answer.layout == "stacked"
+        assert len(answer.filters) == 33
+        assert answer.drift is not None
+        assert answer.drift.total == pytest.approx(float(expected), rel=1e-6)  # float32 weights
+        assert not answer.passed

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 import speechconv as sc
 from speechconv.cli import main
+from speechconv.verification.verifier import CHECKABLE
 from tests.adapters.models import transformers_model
 from tests.verification.weight_files import Payload, stacked, write_onnx, write_torchscript
 
@@ -47,6 +48,29 @@ def test_beyond_a_threshold_the_exit_status_is_1_and_stderr_says_which(weights: 
     assert run.returncode == 1
     assert run.stderr.startswith("speechconv verify: bank.kappa is ")
     assert len(run.stderr.splitlines()) == 1
+
+
+def test_below_a_minimum_the_exit_status_is_1_and_stderr_says_which(
+    weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["verify", str(weights), "--hop", "16"]
+    assert main([*options, "--min", "bank.A=0.01", "--max", "scales.residual.linear=1e-3"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main([*options, "--min", "bank.A=1e6", "--min", "bank.effective_rank=10"]) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith("speechconv verify: bank.A is ")
+    assert said.err.endswith("below 1e+06.\n")
+    *_, bound, rank = said.out.splitlines()
+    assert bound.endswith("at least 1e+06  FAIL")
+    assert rank.endswith("at least 10")
+
+
+def test_every_headline_may_be_bounded_under_its_name(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(weights), "--hop", "16"]) == 0
+    lines = capsys.readouterr().out.splitlines()[2:]
+    names = [name for name in (line.split()[0] for line in lines) if "." in name]
+    assert "scales.residual.linear" in names
+    assert set(names) <= set(CHECKABLE)
 
 
 def test_an_unreadable_file_gives_one_line_and_exit_status_2(weights: Path) -> None:
@@ -152,6 +176,8 @@ def test_a_wav2vec2_checkpoint_is_probed(tmp_path: Path, capsys: pytest.CaptureF
         (["--audio", "absent.wav"], "absent.wav"),
         (["--report", "nowhere/report.html"], "nowhere"),
         (["--json", "nowhere/out.json"], "nowhere"),
+        (["--report", "."], ". is a folder; name the file to write in it"),
+        (["--json", "."], ". is a folder"),
     ],
 )
 def test_options_that_do_not_fit_are_told_in_one_line(
@@ -162,6 +188,22 @@ def test_options_that_do_not_fit_are_told_in_one_line(
     assert said.out == ""
     assert words in said.err
     assert len(said.err.splitlines()) == 1
+
+
+def test_outputs_are_checked_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delattr("speechconv.verification.verifier.examine_bank")
+    for options in (["--report", str(tmp_path)], ["--json", str(tmp_path)], ["--report", str(tmp_path / "no" / "r")]):
+        assert main(["verify", "logmel", *options]) == 2
+        assert str(tmp_path) in capsys.readouterr().err
+    with pytest.raises(ValueError, match="is a folder"):
+        sc.verify("logmel", report=tmp_path)
+
+
+def test_a_pipeline_without_tensors_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "kaldi-fbank", "--tensor", "nope"]) == 2
+    assert "no tensor 'nope' in kaldi-fbank. It holds no tensors." in capsys.readouterr().err
 
 
 def test_a_mistyped_preset_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,3 +231,11 @@ def test_a_threshold_that_is_no_number_is_a_usage_error(
         main(["verify", str(weights), "--max", limit])
     assert stop.value.code == 2
     assert "expected NAME=VALUE such as bank.kappa=3" in capsys.readouterr().err
+
+
+def test_a_kernel_trained_into_noise_is_beyond_its_threshold(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stft = sc.ConvSTFT(64, hop_length=16, learn="delta")
+    next(stft.parameters()).data.normal_().mul_(3)
+    sc.Pipeline([stft], sample_rate=16000).save(weights)
+    assert main(["verify", str(weights), "--max", "drift.total=0.1"]) == 1
+    assert "drift.total is " in capsys.readouterr().err

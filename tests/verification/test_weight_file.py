@@ -22,6 +22,7 @@ from tests.verification.weight_files import (
     bank,
     one_line,
     stacked,
+    stft_rows,
     write_onnx,
     write_onnx_with_external_data,
     write_torchscript,
@@ -41,6 +42,19 @@ def test_every_kind_of_file_gives_back_the_filters_that_were_saved(
     assert found.hop_length == (HOP if name.endswith("onnx") else None)
     assert found.rows.dtype == torch.float64
     torch.testing.assert_close(found.rows, stacked()[:, 0].to(dtype).double(), rtol=0, atol=0)  # reading rounds nothing
+
+
+@pytest.mark.parametrize("kind", [kind for kind in WRITERS if kind != "external"])
+def test_complex_filters_in_a_file_are_pairs(kind: str, tmp_path: Path) -> None:
+    real, imag = stft_rows()
+    name, write = WRITERS[kind]
+    write(tmp_path / name, torch.complex(real, imag).to(torch.complex64)[:, None])
+    found = bank(tmp_path / name)
+    assert found.name.endswith("front.weight")
+    assert found.layout == "stacked"
+    assert torch.equal(found.real, real.float().double())
+    assert found.imag is not None
+    assert torch.equal(found.imag, imag.float().double())
 
 
 def test_a_torchscript_file_holds_what_torch_itself_loads_from_it(tmp_path: Path) -> None:

@@ -18,25 +18,25 @@ from torch import Tensor
 
 from speechconv.verification.filter_bank import FilterBank, Layout
 from speechconv.verification.sources import read_bank
+from tests.verification.banks import Array, dft, hann, mel_gabor, pairs
 
 TAPS, HOP = 64, 16
 
 
 def stft_rows(taps: int = TAPS) -> tuple[Tensor, Tensor]:
-    """cos and -sin under a periodic Hann window, by numpy."""
-    n, k = np.arange(taps), np.arange(taps // 2 + 1)[:, None]
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * n / taps)
-    angle = 2 * np.pi * k * n / taps
-    return torch.from_numpy(window * np.cos(angle)), torch.from_numpy(-window * np.sin(angle))
+    """cos and -sin under a periodic Hann window."""
+    return _halves(dft(taps, hann(taps)))
 
 
 def gabor_rows(filters: int = 24, taps: int = 128) -> tuple[Tensor, Tensor]:
     """Gaussian pulses on a mel scale, each with its quadrature."""
-    mel = np.linspace(200, 2600, filters)[:, None]
-    frequency = 700 * (10 ** (mel / 2595) - 1) / 16000
-    n = np.arange(taps) - taps / 2
-    z = np.exp(-0.5 * (n * frequency) ** 2 + 2j * np.pi * frequency * n)
-    return torch.from_numpy(np.real(z).copy()), torch.from_numpy(np.imag(z).copy())
+    return _halves(mel_gabor(filters, taps))
+
+
+def _halves(filters: Array) -> tuple[Tensor, Tensor]:
+    bank = pairs(filters)
+    assert bank.imag is not None
+    return bank.real, bank.imag
 
 
 def stacked() -> Tensor:
