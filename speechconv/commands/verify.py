@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from speechconv.checks import check_number
 from speechconv.commands.options import add_command
 from speechconv.commands.output import print_result, say
 from speechconv.commands.status import BEYOND, OK
@@ -106,7 +107,8 @@ def run(args: argparse.Namespace) -> int:
     for check in verification.checks:
         if not check.passed:
             side = "below" if check.at_least else "beyond"
-            say(f"speechconv verify: {check.name} is {_number(check.value)}, {side} {_number(check.limit)}.")
+            found = "was not measured, which counts as" if check.value is None else f"is {_number(check.value)},"
+            say(f"speechconv verify: {check.name} {found} {side} {_number(check.limit)}.")
     return OK if verification.passed else BEYOND
 
 
@@ -185,6 +187,6 @@ def _limit(text: str) -> tuple[str, float]:
     """("bank.kappa", 3.0) of "bank.kappa=3"."""
     name, _, value = text.partition("=")
     try:
-        return name.strip(), float(value)
+        return name.strip(), check_number(name, float(value))
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected NAME=VALUE such as bank.kappa=3, got {text!r}") from None

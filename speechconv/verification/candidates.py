@@ -18,6 +18,7 @@ WORDS = re.compile(r"stft|wcos|wsin|filter|basis|fbank|gabor|sinc|kernel|analysi
 INVERSE = re.compile(r"inv|istft|synthesis|decoder", re.IGNORECASE)
 PAIR_WORDS = (("real", "imag"), ("cos", "sin"), ("_re", "_im"), (".re", ".im"))
 LISTED = 12
+DELTAS = ("window_delta", "freq_delta", "filter_delta")
 
 
 def choose_tensor(tensors: Mapping[str, Tensor], where: str) -> str:
@@ -26,6 +27,7 @@ def choose_tensor(tensors: Mapping[str, Tensor], where: str) -> str:
     Raises:
         ValueError: no candidate, or several equally good ones; lists them.
     """
+    _refuse_deltas(tensors, where)
     candidates = {name: shape for name, tensor in tensors.items() if (shape := bank_shape(tensor.shape))}
     candidates = {name: shape for name, shape in candidates.items() if shape[0] >= MIN_FILTERS and shape[1] >= MIN_TAPS}
     if not candidates:
@@ -42,6 +44,16 @@ def choose_tensor(tensors: Mapping[str, Tensor], where: str) -> str:
             f"--tensor REAL,IMAG for two: {listing(banks, tensors)}."
         )
     return banks[0]
+
+
+def _refuse_deltas(tensors: Mapping[str, Tensor], where: str) -> None:
+    """A ConvSTFT's parameters are deviations from its filters, which a bare state dict does not hold."""
+    deltas = [name for name in tensors if name.rpartition(".")[2] in DELTAS]
+    if deltas:
+        raise ValueError(
+            f"{where} holds {', '.join(deltas)}, by which a ConvSTFT deviates from its STFT, and not the filters; save "
+            "the pipeline itself: pipe.save('learned.safetensors')."
+        )
 
 
 def bank_shape(shape: Iterable[int]) -> tuple[int, int] | None:

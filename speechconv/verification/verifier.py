@@ -169,7 +169,8 @@ def examine_bank(bank: FilterBank, given: tuple[FilterBank, str] | None, audio: 
     if given is None and distance and not distance.total < FAR:
         reference, distance = None, None
     if audio is not None and reference is None:
-        raise ValueError(f"audio needs a reference, and {bank.name} comes near no STFT; give reference='stft:...'.")
+        which = "'stft:n_fft=...'" if bank.imag is not None else "a file of real-only filters"
+        raise ValueError(f"audio needs a reference, and {bank.name} comes near no STFT; give reference={which}.")
     verification = Verification(
         source="",
         tensor=bank.name,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+import speechconv as sc
 from tests.verification.weight_files import (
     TAPS,
     bank,
@@ -58,3 +60,11 @@ def test_several_equally_good_candidates_are_listed_with_their_shapes(tmp_path: 
     with pytest.raises(ValueError, match=r"2 tensors.*--tensor.*a.stft \(258, 1, 256\), b.stft \(130, 1, 128\)"):
         bank(tmp_path / "two.safetensors")
     assert bank(tmp_path / "two.safetensors", "b.stft").rows.shape == (130, 128)
+
+
+@pytest.mark.parametrize("learn", ["window", "freq", "delta"])
+def test_deviations_in_a_bare_state_dict_are_not_taken_for_filters(learn: Any, tmp_path: Path) -> None:
+    pipe = sc.Pipeline.from_preset("logmel", **{"stft.learn": learn})
+    torch.save(pipe.state_dict(), tmp_path / "weights.pt")
+    with pytest.raises(ValueError, match=r"holds stft\.\w+_delta, by which a ConvSTFT deviates .* pipe\.save"):
+        bank(tmp_path / "weights.pt")

@@ -239,3 +239,16 @@ def test_a_kernel_trained_into_noise_is_beyond_its_threshold(weights: Path, caps
     sc.Pipeline([stft], sample_rate=16000).save(weights)
     assert main(["verify", str(weights), "--max", "drift.total=0.1"]) == 1
     assert "drift.total is " in capsys.readouterr().err
+
+
+def test_a_threshold_on_what_was_not_measured_says_so(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(weights), "--max", "bank.kappa=3"]) == 1
+    assert "speechconv verify: bank.kappa was not measured, which counts as beyond 3." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("limit", ["bank.kappa=nan", "bank.kappa=inf", "bank.kappa", "bank.kappa=three"])
+def test_a_limit_that_is_no_number_is_refused(limit: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["verify", "logmel", "--max", limit])
+    assert caught.value.code == 2
+    assert f"expected NAME=VALUE such as bank.kappa=3, got {limit!r}" in capsys.readouterr().err
