@@ -163,17 +163,33 @@ class SoundAnswer:
 
 
 @dataclass(frozen=True)
+class LevelAnswer:
+    """What an encoder makes of the same sines at another level; a linear one has 0 and 0.
+
+    Attributes:
+        level: amplitude of the sines.
+        gain_db: root mean square answer for each unit of amplitude, against that at the probe's own level.
+        moved: share of the channels whose peak is at another frequency.
+    """
+
+    level: float
+    gain_db: float
+    moved: float
+
+
+@dataclass(frozen=True)
 class ProbeAnswer:
     """What does an encoder of several layers answer to? Measured, not computed: it has no single filter.
 
     Attributes:
-        level: amplitude of the sines.
+        level: amplitude of the sines and impulses.
         frequencies_hz: of the sines.
         response: (channels, frequencies) root mean square change of each channel against silence.
-        peak_hz: of each channel.
+        peak_hz: of each channel; NaN where it answers to no sine.
         receptive_field: samples that have a gradient.
         stride: samples between two frames.
         time_resolution_ms: width at half height of the mean answer to an impulse.
+        levels: how the answers to every fourth sine change with the amplitude.
     """
 
     level: float
@@ -183,6 +199,7 @@ class ProbeAnswer:
     receptive_field: int
     stride: int
     time_resolution_ms: float
+    levels: list[LevelAnswer]
 
 
 @dataclass(frozen=True)

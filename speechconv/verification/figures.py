@@ -146,9 +146,9 @@ def probe_responses(answer: ProbeAnswer) -> str:
 
 def probe_peaks(answer: ProbeAnswer) -> str:
     """Peak frequencies of the channels in ascending order."""
-    peaks = sorted(answer.peak_hz)
+    peaks = sorted(peak for peak in answer.peak_hz if math.isfinite(peak))
     y = Axis("peak frequency (Hz)", answer.frequencies_hz[0] / 1.05, answer.frequencies_hz[-1] * 1.05, log=True)
-    chart = Chart(_ranks(len(peaks), "channel, by peak"), y, height=380)
+    chart = Chart(_ranks(max(1, len(peaks)), "channel, by peak"), y, height=380)
     chart.dots(range(1, len(peaks) + 1), peaks, "first")
     return chart.svg("Peak frequencies of the channels in ascending order")
 

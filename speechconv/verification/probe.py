@@ -1,6 +1,6 @@
 """What does an encoder of several layers answer to? It has no single filter, so it is asked with sounds.
 
-    sines       A sin(2 pi f n):  response[c, f] = rms over frames of y_c(sine) - y_c(silence)
+    sines       A sin(2 pi f n):  response[c, f] = rms over frames of y_c(sine) - y_c(silence), at three levels A
     impulses    at every eighth of a stride:  width at half height of the mean |y(impulse) - y(silence)|
     gradients   of one frame with respect to the samples: where they are not zero is what the frame sees
 
@@ -20,26 +20,35 @@ from torch import Tensor
 
 from speechconv.layer import Layer
 from speechconv.utterance import freeze_on, frozen_twin, layers_of_policy
-from speechconv.verification.answers import ProbeAnswer
+from speechconv.verification.answers import LevelAnswer, ProbeAnswer
+from speechconv.verification.filter_bank import DEAD
 
 SHIFTS = 8
 """Places of an impulse within one stride."""
 FRAMES = 16
 """Frames of a sine between those that see a pad."""
 SINES = 64
+SPARSE = 4
+"""At other levels, one sine in so many."""
 BATCH_SAMPLES = 1 << 17
 CALIBRATION_SECONDS = 2
 
 
 def probe(
-    encoder: Layer, sample_rate: int, *, level: float = 0.1, frequencies_hz: Sequence[float] | None = None
+    encoder: Layer,
+    sample_rate: int,
+    *,
+    level: float = 0.1,
+    other_levels: Sequence[float] = (0.01, 0.5),
+    frequencies_hz: Sequence[float] | None = None,
 ) -> ProbeAnswer:
     """Asks an encoder; its magnitude where the answer is complex.
 
     Args:
         encoder: takes a waveform; not changed.
         sample_rate: Hz.
-        level: amplitude of sines and impulses, > 0.
+        level: amplitude of sines, impulses and the noise that statistics are frozen on, > 0.
+        other_levels: amplitudes at which the answers to the sines are compared with those at `level`.
         frequencies_hz: of the sines; None: 64, equally spaced in log(1 + f / 700) from 50 Hz to just below Nyquist.
 
     Raises:
@@ -51,21 +60,38 @@ def probe(
     >>> answer.receptive_field, answer.stride, [round(answer.peak_hz[k]) for k in (4, 16)]
     (64, 16, [1000, 4000])
     """
-    if not level > 0:
-        raise ValueError(f"level (={level}) must be above 0, as the amplitude of a sine.")
+    for amplitude in (level, *other_levels):
+        if not amplitude > 0:
+            raise ValueError(f"level (={amplitude}) must be above 0, as the amplitude of a sine.")
     twin = _frozen(encoder, sample_rate, level)
     frequencies = torch.tensor(_frequencies(sample_rate) if frequencies_hz is None else list(frequencies_hz)).double()
     response = _response(twin, frequencies / sample_rate, level)
+    here = response[:, ::SPARSE] / level
     first, behind = _gradient_span(twin, 0)
     return ProbeAnswer(
         level=level,
         frequencies_hz=frequencies.tolist(),
         response=response.tolist(),
-        peak_hz=frequencies[response.argmax(1)].tolist(),
+        peak_hz=frequencies[response.argmax(1)].masked_fill(~_alive(response), math.nan).tolist(),
         receptive_field=behind - first,
         stride=_gradient_span(twin, 1)[0] - first,
         time_resolution_ms=1000 * _impulse_width(twin, level) / sample_rate,
+        levels=[
+            _compared(_response(twin, frequencies[::SPARSE] / sample_rate, other) / other, here, other)
+            for other in other_levels
+        ],
     )
+
+
+def _alive(response: Tensor) -> Tensor:
+    """(channels,) bool: which answer to any sine."""
+    return response.amax(1) > DEAD * response.max()
+
+
+def _compared(there: Tensor, here: Tensor, level: float) -> LevelAnswer:
+    """Answers for each unit of amplitude, at that level and at the probe's own."""
+    moved = (there.argmax(1) != here.argmax(1))[_alive(here)].double().mean()
+    return LevelAnswer(level, 20 * float((there.norm() / here.norm()).log10()), float(moved))
 
 
 def _frequencies(sample_rate: int) -> list[float]:

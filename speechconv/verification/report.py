@@ -164,11 +164,15 @@ def _probe(v: Verification) -> str:
         "Several layers have no single filter, so this is measured: sines of amplitude "
         f"{number(v.probe.level)} went in, and the root mean square change of each channel against silence came out."
     )
+    rows = [(number(other.level), f"{number(other.gain_db, 3)} dB", percent(other.moved)) for other in v.probe.levels]
+    levels = table(("amplitude", "answer for each unit of it", "channels that peak elsewhere"), rows, "Other levels")
+    linear = "<p>At other levels a linear encoder would answer alike: 0 dB, and no peak elsewhere.</p>"
     heat = "Each channel's answer in dB of its own largest."
     peaks = "Where each channel answers most: a straight line is a logarithmic scale."
     return section(
         "What it answers to",
-        figure_grid((figures.probe_responses(v.probe), heat), (figures.probe_peaks(v.probe), peaks)),
+        figure_grid((figures.probe_responses(v.probe), heat), (figures.probe_peaks(v.probe), peaks))
+        + (linear + levels if rows else ""),
         intro,
     )
 

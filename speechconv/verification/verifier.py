@@ -196,7 +196,8 @@ def examine_encoder(encoder: Layer, sample_rate: int | None) -> Examined:
     assumed = sample_rate is None and not isinstance(encoder, Pipeline)
     sample_rate = sample_rate or (encoder.sample_rate if isinstance(encoder, Pipeline) else SAMPLE_RATE)
     answer = probe(encoder, sample_rate)
-    verdict = (
+    verdict = "random weights: " if isinstance(encoder, Pipeline) and encoder.fresh_random else ""
+    verdict += (
         f"no single bank of filters: each frame sees {answer.receptive_field} samples, one every {answer.stride}, and "
         f"an impulse is heard for {answer.time_resolution_ms:.3g} ms"
     )

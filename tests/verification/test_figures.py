@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -141,7 +142,7 @@ def test_differences_of_sound_are_drawn_by_bin_as_far_as_they_are_heard() -> Non
 def probed() -> ProbeAnswer:
     """Three channels that answer to three sines, in no order."""
     response = [[0.1, 1.0, 0.5], [4.0, 0.4, 2.0], [0.3, 0.2, 0.6]]
-    return ProbeAnswer(0.1, [100.0, 1000.0, 4000.0], response, [1000.0, 100.0, 4000.0], 400, 320, 10.0)
+    return ProbeAnswer(0.1, [100.0, 1000.0, 4000.0], response, [1000.0, 100.0, 4000.0], 400, 320, 10.0, [])
 
 
 def test_a_probe_is_drawn_by_channel_each_in_decibel_of_its_own_largest() -> None:
@@ -152,6 +153,13 @@ def test_a_probe_is_drawn_by_channel_each_in_decibel_of_its_own_largest() -> Non
     assert np.allclose(drawn[:, columns], expected, rtol=0, atol=COLOUR)
     peaks = Drawing(figures.probe_peaks(probed()), log_y=True).dots()
     assert np.allclose(peaks, [(1, 100), (2, 1000), (3, 4000)], rtol=2 * PIXEL)
+
+
+def test_channels_that_answer_to_nothing_have_no_peak_to_draw() -> None:
+    deaf = dataclasses.replace(probed(), peak_hz=[1000.0, math.nan, 4000.0])
+    assert len(Drawing(figures.probe_peaks(deaf), log_y=True).dots()) == 2
+    none = dataclasses.replace(probed(), peak_hz=[math.nan] * 3)
+    assert Drawing(figures.probe_peaks(none), log_y=True).dots() == []
 
 
 def page_of(bank: FilterBank, reference: FilterBank | None, folder: Path) -> str:

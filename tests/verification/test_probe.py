@@ -11,6 +11,7 @@ from torch import nn
 
 import speechconv as sc
 from speechconv.verification.probe import probe
+from speechconv.verification.scales import fit_scales
 
 
 def test_an_stft_answers_at_its_bins() -> None:
@@ -83,3 +84,43 @@ def test_response_equals_a_plain_loop() -> None:
 def test_a_level_of_zero_is_refused() -> None:
     with pytest.raises(ValueError, match=r"level \(=0\) must be above 0"):
         probe(sc.ConvSTFT(64), 16000, level=0)
+    with pytest.raises(ValueError, match=r"level \(=-1\) must be above 0"):
+        probe(sc.ConvSTFT(64), 16000, other_levels=[-1])
+
+
+@pytest.mark.parametrize(("output", "per_decade"), [("magnitude", 0.0), ("power", 20.0)])
+def test_other_levels_tell_a_linear_encoder_from_another(output: Any, per_decade: float) -> None:
+    """A power grows with the square of the amplitude, and so by 20 dB a decade for each unit of it."""
+    answer = probe(sc.ConvSTFT(64, hop_length=16, output=output), 16000, level=0.2, other_levels=[0.002, 2.0])
+    assert [other.level for other in answer.levels] == [0.002, 2.0]
+    assert [other.gain_db for other in answer.levels] == pytest.approx([-2 * per_decade, per_decade], abs=1e-3)
+    assert [other.moved for other in answer.levels] == [0, 0]
+
+
+def test_channels_that_peak_elsewhere_at_another_level_are_counted() -> None:
+    """A loud tone fills every bin that hears it at all, up to where they are clipped."""
+    stages = [sc.ConvSTFT(32, hop_length=8, output="magnitude"), nn.Hardtanh(0, 0.1)]
+    pipe = sc.Pipeline(stages, sample_rate=16000)
+    answer = probe(pipe, 16000, level=0.01, other_levels=[1.0], frequencies_hz=[125.0 * k for k in range(4, 60)])
+    (other,) = answer.levels
+    assert 0.2 < other.moved < 1
+    assert other.gain_db < -10
+
+
+def test_a_channel_that_answers_to_nothing_has_no_peak_and_no_say_in_the_scale() -> None:
+    encoder = sc.FeatureEncoder(channels=16)
+    with torch.no_grad():
+        list(encoder.parameters())[-1][3] = 0  # the last convolution's
+    answer = sc.verify(encoder)
+    assert answer.probe is not None
+    assert [np.isnan(peak) for peak in answer.probe.peak_hz] == [index == 3 for index in range(16)]
+    assert answer.scales == fit_scales([peak for index, peak in enumerate(answer.probe.peak_hz) if index != 3])
+    assert answer.to_json()["probe"]["peak_hz"][3] is None
+
+
+def test_random_weights_are_told() -> None:
+    pipe = sc.Pipeline.from_toml('sample_rate = 16000\n[[stages]]\nstage = "feature_encoder"\nchannels = 4')
+    assert sc.verify(pipe).verdict.startswith("random weights: no single bank of filters")
+    with torch.no_grad():
+        next(pipe.parameters()).mul_(2)
+    assert sc.verify(pipe).verdict.startswith("no single bank of filters")

@@ -161,7 +161,9 @@ def test_real_filters_have_no_imaginary_part_to_show(tmp_path: Path) -> None:
 def test_an_encoder_of_several_layers_has_a_probe_and_no_filters(tmp_path: Path) -> None:
     page = written(encoder(), None, None, tmp_path)
     assert page.count("figure") == 2
-    assert "400 samples" in page.text
+    assert page.count("tr") == 3
+    for words in ("400 samples", "sines of amplitude 0.1", "channels that peak elsewhere"):
+        assert words in page.text
     assert "assumed" in page.text
     assert "Impulse responses" not in page.text
 
