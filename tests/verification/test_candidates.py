@@ -58,3 +58,17 @@ def test_several_equally_good_candidates_are_listed_with_their_shapes(tmp_path: 
     with pytest.raises(ValueError, match=r"2 tensors.*--tensor.*a.stft \(258, 1, 256\), b.stft \(130, 1, 128\)"):
         bank(tmp_path / "two.safetensors")
     assert bank(tmp_path / "two.safetensors", "b.stft").rows.shape == (130, 128)
+
+
+def test_an_inverse_transform_is_last_whatever_its_name_and_shape(tmp_path: Path) -> None:
+    save_file(
+        {"istft.weight": torch.randn(66, 1, 64), "conv.weight": torch.randn(66, 1, 64)}, tmp_path / "a.safetensors"
+    )
+    assert bank(tmp_path / "a.safetensors").name == "conv.weight"
+    save_file({"decoder.weight": torch.randn(66, 1, 64), "mel_basis": torch.randn(66, 64)}, tmp_path / "b.safetensors")
+    assert bank(tmp_path / "b.safetensors").name == "mel_basis"
+
+
+def test_a_convolution_s_shape_counts_before_its_name(tmp_path: Path) -> None:
+    save_file({"conv.weight": torch.randn(66, 1, 64), "filterbank": torch.randn(66, 64)}, tmp_path / "a.safetensors")
+    assert bank(tmp_path / "a.safetensors").name == "conv.weight"
