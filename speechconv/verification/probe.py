@@ -64,7 +64,8 @@ def probe(
         if not amplitude > 0:
             raise ValueError(f"level (={amplitude}) must be above 0, as the amplitude of a sine.")
     twin = _frozen(encoder, sample_rate, level)
-    frequencies = torch.tensor(_frequencies(sample_rate) if frequencies_hz is None else list(frequencies_hz)).double()
+    hertz = _frequencies(sample_rate) if frequencies_hz is None else list(frequencies_hz)
+    frequencies = torch.tensor(hertz, dtype=torch.float64)
     response = _response(twin, frequencies / sample_rate, level)
     here = response[:, ::SPARSE] / level
     first, behind = _gradient_span(twin, 0)

@@ -56,7 +56,7 @@ def noise(*shape: int, seed: int = 0) -> Array:
 
 
 def silero() -> Path:
-    """The weights of silero-vad, a voice activity detector whose first layer is an STFT; it comes with the extra `test`."""
+    """The weights of silero-vad, a voice activity detector whose first layer is an STFT; the extra `test` brings it."""
     spec = importlib.util.find_spec("silero_vad")
     folders = spec.submodule_search_locations if spec else None
     if not folders:

@@ -102,3 +102,12 @@ def test_a_hop_beyond_the_kernel_loses_what_lies_between() -> None:
     assert answer.A == 0
     assert answer.kappa == float("inf")
     assert answer.reconstruction_error == pytest.approx(0.5, abs=0.1)  # two of eight samples, a quarter of the energy
+
+
+def test_soft_rows_count_in_coherence_and_in_what_is_restored() -> None:
+    rows = np.eye(4, 6)
+    rows[2:] = 1e-3 * rows[1]
+    assert describe_bank(real_only(rows)).coherence == pytest.approx(1, abs=EXACT)
+    rows = np.diag([1, 1e-2, 0])[:2]
+    error = describe_bank(real_only(rows, hop_length=3)).reconstruction_error
+    assert error == pytest.approx(1 / np.sqrt(3), abs=0.15)  # one sample of three is lost, not the soft one

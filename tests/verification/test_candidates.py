@@ -68,3 +68,17 @@ def test_deviations_in_a_bare_state_dict_are_not_taken_for_filters(learn: Any, t
     torch.save(pipe.state_dict(), tmp_path / "weights.pt")
     with pytest.raises(ValueError, match=r"holds stft\.\w+_delta, by which a ConvSTFT deviates .* pipe\.save"):
         bank(tmp_path / "weights.pt")
+
+
+def test_an_inverse_transform_is_last_whatever_its_name_and_shape(tmp_path: Path) -> None:
+    save_file(
+        {"istft.weight": torch.randn(66, 1, 64), "conv.weight": torch.randn(66, 1, 64)}, tmp_path / "a.safetensors"
+    )
+    assert bank(tmp_path / "a.safetensors").name == "conv.weight"
+    save_file({"decoder.weight": torch.randn(66, 1, 64), "mel_basis": torch.randn(66, 64)}, tmp_path / "b.safetensors")
+    assert bank(tmp_path / "b.safetensors").name == "mel_basis"
+
+
+def test_a_convolution_s_shape_counts_before_its_name(tmp_path: Path) -> None:
+    save_file({"conv.weight": torch.randn(66, 1, 64), "filterbank": torch.randn(66, 64)}, tmp_path / "a.safetensors")
+    assert bank(tmp_path / "a.safetensors").name == "conv.weight"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from speechconv.verification.filter_shape import describe_filters
 from tests.verification.banks import HZ, Array, dft, gabor, hann, noise, pairs, real_only
@@ -120,3 +121,10 @@ def test_a_silent_filter_has_no_figures() -> None:
     assert np.isnan(answers[1].sinusoid)
     assert np.isfinite(answers[2].erb_hz)
     assert [answer.index for answer in answers] == [0, 1, 2]
+
+
+def test_one_more_window_may_be_tried_on_the_sinusoid() -> None:
+    window = np.blackman(129)[:128] ** 2
+    bank = pairs(dft(128, window))
+    assert column(describe_filters(bank), "sinusoid").max() < 0.95
+    assert np.allclose(column(describe_filters(bank, torch.from_numpy(window)), "sinusoid"), 1, atol=1e-4)

@@ -278,3 +278,46 @@ def test_the_stft_of_a_bank_has_its_gain_and_time_origin(change: Any, words: str
     assert found[1] == f"STFT: n_fft 256, periodic Hann{words}"
     error = (found[0].filters - bank.filters).norm() / bank.filters.norm()
     assert error < 1e-12  # angles of up to 2 pi 128 round to 1e-13
+
+
+def test_near_0_hz_a_filter_without_imaginary_part_is_left_out() -> None:
+    """It is two carriers, f and -f, that no demodulation parts."""
+    turns = np.outer(np.geomspace(300, 6000, 40) / 16000, np.arange(400))
+    bank = hann(400) * np.exp(2j * np.pi * turns)
+    bank[7] = hann(400) * np.cos(2 * np.pi * 0.9 * np.arange(400) / 400)
+    assert identify(pairs(bank)).rho < 1e-12  # peaks are found to 1e-8 of a cycle
+
+
+def test_a_slightly_chirped_window_is_told_from_a_real_one() -> None:
+    """Three percent of its energy are imaginary, and no noise accounts for them."""
+    window = hann(256) * np.exp(1j * np.pi * 0.0002 * (np.arange(256) - 128) ** 2)
+    answer = identify(pairs(dft(256, window)))
+    assert answer.rho <= SAME
+    assert (answer.is_stft, answer.window) == (False, None)
+    assert "a complex window" in answer.verdict
+
+
+def test_a_grid_that_a_third_of_the_bins_miss_is_none() -> None:
+    k = np.arange(1, 121)
+    turns = np.outer(k + 0.4 * (k % 3 == 0), np.arange(256)) / 256
+    answer = identify(pairs(hann(256) * np.exp(2j * np.pi * turns)))
+    assert answer.n_fft is None
+    assert answer.verdict.startswith("no: windowed Fourier filters on other frequencies")
+
+
+@pytest.mark.parametrize(("eps", "n_fft"), [(0.5, 256), (0.655, None)])
+def test_up_to_half_of_each_filter_it_is_said_which_stft_is_near(eps: float, n_fft: int | None) -> None:
+    """rho is eps^2 / (1 + eps^2), 0.2 and 0.3."""
+    filters = dft(256, hann(256))
+    wrong = noise(*filters.shape) + 1j * noise(*filters.shape, seed=1)
+    answer = identify(pairs(filters + eps * np.linalg.norm(filters) / np.linalg.norm(wrong) * wrong))
+    assert answer.rho == pytest.approx(eps**2 / (1 + eps**2), rel=0.05)
+    assert answer.n_fft == n_fft
+    assert answer.verdict.startswith("no: off an STFT" if n_fft else "no: no window is common")
+
+
+@pytest.mark.parametrize(("size", "dead"), [(1e-12, True), (1e-6, False)])
+def test_a_filter_is_dead_below_a_billionth_of_the_loudest(size: float, dead: bool) -> None:
+    filters = dft(64, hann(64))
+    filters[9] *= size
+    assert np.isnan(identify(pairs(filters)).frequencies_hz[9]) == dead

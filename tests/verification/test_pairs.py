@@ -88,3 +88,10 @@ def test_random_pairs_are_neither() -> None:
 def test_real_filters_are_no_pairs() -> None:
     assert examine_pairs(real_only(noise(4, 8))) is None
     assert examine_pairs(pairs(noise(4, 8) + 0j)) is None
+
+
+@pytest.mark.parametrize(("size", "whole"), [(1e-3, True), (1e-8, False)])
+def test_a_half_is_none_below_a_millionth_of_the_other(size: float, whole: bool) -> None:
+    a, b = noise(4, 32), noise(4, 32, seed=1)
+    assert (examine_pairs(pairs(a + size * 1j * b)) is not None) == whole
+    assert (examine_pairs(pairs(size * a + 1j * b)) is not None) == whole

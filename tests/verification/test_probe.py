@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import librosa
 import numpy as np
 import pytest
 import torch
@@ -124,3 +125,19 @@ def test_random_weights_are_told() -> None:
     with torch.no_grad():
         next(pipe.parameters()).mul_(2)
     assert sc.verify(pipe).verdict.startswith("no single bank of filters")
+
+
+def test_statistics_are_frozen_on_noise_as_loud_as_the_sines() -> None:
+    """Then the level does not matter to what is normalised by them, but for eps, which a level of 1 keeps below 1 %."""
+    encoder = sc.FeatureEncoder(channels=8)
+    soft, loud = (probe(encoder, 16000, level=level, other_levels=[]) for level in (1.0, 10.0))
+    assert np.max(loud.response) == pytest.approx(np.max(soft.response), rel=0.01)
+
+
+@pytest.mark.parametrize("sample_rate", [8000, 16000])
+def test_sines_are_spaced_as_mels_from_50_hz_to_just_below_nyquist(sample_rate: int) -> None:
+    answer = probe(sc.ConvSTFT(16, hop_length=8, output="magnitude"), sample_rate, other_levels=[])
+    mel = librosa.hz_to_mel(np.array(answer.frequencies_hz), htk=True)
+    expected = np.linspace(mel[0], librosa.hz_to_mel(0.495 * sample_rate, htk=True), 64)
+    assert answer.frequencies_hz[0] == pytest.approx(50, rel=1e-12)
+    assert np.allclose(mel, expected, rtol=1e-12)
