@@ -12,10 +12,10 @@ from typing import Any
 from speechconv.audio.waveform import Channel, Resample
 from speechconv.checks import check_count
 from speechconv.disk import is_disk_full
-from speechconv.extraction.feature_file import remove_temporaries
+from speechconv.stores.feature_file import remove_temporaries
 from speechconv.extraction.inputs import Input, find_inputs
 from speechconv.extraction.ledger import Ledger
-from speechconv.extraction.manifest import MANIFEST, Line, Reports, forget_earlier_run
+from speechconv.stores.manifest import MANIFEST, Line, Reports, forget_earlier_run
 from speechconv.extraction.pipelines import one_torch_thread
 from speechconv.extraction.run_record import RunRecord
 from speechconv.extraction.summary import Status, Summary

@@ -19,19 +19,26 @@ EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
 """What folders and globs are searched for, in any case. A file that is named itself may have any extension."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Input:
-    """One sound to extract.
+    """One sound to extract, or a segment of one.
 
     Attributes:
-        id: its name in the manifest and, with ".npy" behind it, its place under the output folder; with "/".
-        audio: its path as found.
+        id: its name in the manifest; a path has "/".
+        audio: its path as found, or the command that writes it to stdout as WAV.
+        start, duration: of the segment, in seconds; duration None: to the end of the sound.
+        channel: number of the channel that is wanted; None: what the run says.
+        is_command: `audio` is a shell command.
         problem: why it cannot be extracted, known before opening it.
         stage, error: where and as what class of error the problem showed, as in errors.jsonl.
     """
 
     id: str
     audio: str
+    start: float = 0.0
+    duration: float | None = None
+    channel: int | None = None
+    is_command: bool = False
     problem: str | None = None
     stage: str = "input"
     error: str = "ValueError"
@@ -55,7 +62,7 @@ def _find(name: str) -> Iterator[Input]:
         yield from _from_folder(name)
     elif os.path.lexists(name) or not glob.has_magic(name):
         missing = None if os.path.lexists(name) else "no such file or folder."
-        yield Input(_stem(os.path.basename(name)), name, missing)
+        yield Input(_stem(os.path.basename(name)), name, problem=missing)
     else:
         yield from _from_glob(name)
 
@@ -66,7 +73,7 @@ def _from_folder(folder: str) -> Iterator[Input]:
     found = [Input(_stem(_relative(path, folder)), path) for path in _walk(folder, closed.append)]
     found += [_closed_folder(error, folder) for error in closed]
     if not found:
-        yield Input(_stem(_own_name(folder)), folder, f"the folder holds no {_KINDS} file.")
+        yield Input(_stem(_own_name(folder)), folder, problem=f"the folder holds no {_KINDS} file.")
     yield from sorted(found, key=lambda item: _relative(item.audio, folder))
 
 
@@ -76,9 +83,9 @@ def _closed_folder(error: OSError, folder: str) -> Input:
     return Input(
         _own_name(folder) if below == os.curdir else below,
         place,
-        f"the folder cannot be opened: {error.strerror}.",
-        "open",
-        type(error).__name__,
+        problem=f"the folder cannot be opened: {error.strerror}.",
+        stage="open",
+        error=type(error).__name__,
     )
 
 
@@ -91,7 +98,7 @@ def _from_glob(pattern: str) -> Iterator[Input]:
     matches = glob.glob(pattern, recursive=True)
     paths = sorted({path for path in matches if _is_audio(path) and os.path.isfile(path)})
     if not paths:
-        yield Input(_stem(os.path.basename(pattern)), pattern, f"no {_KINDS} file matches.")
+        yield Input(_stem(os.path.basename(pattern)), pattern, problem=f"no {_KINDS} file matches.")
     for path in paths:
         id = _stem(_relative(path, folder))
         if id.startswith("../"):

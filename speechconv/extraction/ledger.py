@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from speechconv.extraction.inputs import Input
-from speechconv.extraction.manifest import ErrorLine, Line, Reports
+from speechconv.stores.manifest import ErrorLine, Line, Reports
 from speechconv.extraction.summary import Tally
 
 

@@ -29,7 +29,7 @@ import soxr
 import torch
 
 from speechconv import __version__
-from speechconv.extraction.feature_file import temporary_name
+from speechconv.stores.feature_file import temporary_name
 from speechconv.extraction.summary import Summary
 from speechconv.pipeline import Pipeline
 

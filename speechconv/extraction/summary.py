@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from speechconv.extraction.manifest import ErrorLine, Line
+from speechconv.stores.manifest import ErrorLine, Line
 
 Status = Literal["running", "finished", "interrupted", "disk full", "failed"]
 

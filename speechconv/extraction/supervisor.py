@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
-from speechconv.extraction.feature_file import temporary_name
+from speechconv.stores.feature_file import temporary_name
 from speechconv.extraction.inputs import Input
-from speechconv.extraction.manifest import ErrorLine, Line
+from speechconv.stores.manifest import ErrorLine, Line
 from speechconv.extraction.pipelines import one_torch_thread
 from speechconv.extraction.worker import Extractor, Recipe, feature_path
 

@@ -16,9 +16,9 @@ from speechconv.audio.error import AudioError
 from speechconv.audio.files import AudioFile
 from speechconv.audio.waveform import Channel, Resample, Waveform, check_channel, check_resample
 from speechconv.disk import is_disk_full
-from speechconv.extraction.feature_file import FeatureFile
+from speechconv.stores.feature_file import FeatureFile
 from speechconv.extraction.inputs import Input
-from speechconv.extraction.manifest import ErrorLine, Line, ManifestLine
+from speechconv.stores.manifest import ErrorLine, Line, ManifestLine
 from speechconv.extraction.pipelines import build_pipeline
 from speechconv.extraction.rows import FeatureError, check_real_features, feature_rows, whole_rows
 from speechconv.pipeline import Pipeline

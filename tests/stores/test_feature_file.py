@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speechconv.extraction.feature_file import FeatureFile, remove_temporaries
-from speechconv.extraction.manifest import ErrorLine, JsonLines, forget_earlier_run
+from speechconv.stores.feature_file import FeatureFile, remove_temporaries
+from speechconv.stores.manifest import ErrorLine, JsonLines, forget_earlier_run
 
 ROWS = np.random.default_rng(0).standard_normal((1000, 3)).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""One .npy of float32 rows that grows row by row and is visible only when it is whole.
+"""One .npy of float32 or float16 rows that grows row by row and is visible only when it is whole.
 
     .speechconv-PID.tmp     a header of fixed size that still says 0 frames, then rows
     commit                  the header gets the number of frames, the file gets its name
@@ -11,11 +11,16 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-PREFIX, SUFFIX = ".speechconv-", ".tmp"
+from speechconv.checks import check_choice
+from speechconv.stores.ids import TEMPORARY
+
+Dtype = Literal["float32", "float16"]
+SUFFIX = ".tmp"
 
 
 class FeatureFile:
@@ -24,6 +29,7 @@ class FeatureFile:
     Args:
         path: ends in .npy; its folder is made.
         channels: of each row.
+        dtype: that is stored.
 
     Attributes:
         frames: rows written so far.
@@ -37,13 +43,16 @@ class FeatureFile:
         ((3, 80), 64)
     """
 
-    def __init__(self, path: Path, channels: int) -> None:
+    def __init__(self, path: Path, channels: int, dtype: Dtype = "float32") -> None:
+        check_choice("dtype", dtype, get_args(Dtype))
         self.path = path
         self.channels = channels
+        self.dtype = np.dtype(dtype).newbyteorder("<")
         self.frames = 0
+        self._digest = hashlib.sha256()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._temporary = temporary_name(path.parent, os.getpid())
-        self._file = open(self._temporary, "w+b")  # noqa: SIM115 - closed by __exit__
+        self._file = open(self._temporary, "wb")  # noqa: SIM115 - closed by __exit__
         self._write_header()
 
     def __enter__(self) -> FeatureFile:
@@ -60,11 +69,16 @@ class FeatureFile:
         """Add (n, channels) rows, n >= 0."""
         if rows.shape[1:] != (self.channels,):
             raise ValueError(f"expected rows of shape (n, {self.channels}), got {rows.shape}.")
-        self._file.write(np.ascontiguousarray(rows, "<f4").data)
+        data = np.ascontiguousarray(rows, self.dtype).data
+        self._digest.update(data)
+        self._file.write(data)
         self.frames += len(rows)
 
     def commit(self) -> str:
-        """Give the file its name: from now on it is there, whole, whatever becomes of this process. Returns its sha256.
+        """Give the file its name: from now on it is there, whole, whatever becomes of this process.
+
+        Returns:
+            sha256 of the rows, hexadecimal; the header is not in it.
 
         Nothing is forced to disk, which would take longer than the features of a short file: a power failure may cost
         the last seconds of a run, and the manifest's sha256 tells which files.
@@ -72,24 +86,22 @@ class FeatureFile:
         self._file.seek(0)
         self._write_header()
         self._file.flush()
-        self._file.seek(0)
-        digest = hashlib.file_digest(self._file, "sha256").hexdigest()
         os.replace(self._temporary, self.path)
-        return digest
+        return self._digest.hexdigest()
 
     def _write_header(self) -> None:
         """numpy leaves room in it for any number of rows, so its size never changes."""
         np.lib.format.write_array_header_1_0(
-            self._file, {"descr": "<f4", "fortran_order": False, "shape": (self.frames, self.channels)}
+            self._file, {"descr": self.dtype.str, "fortran_order": False, "shape": (self.frames, self.channels)}
         )
 
 
 def temporary_name(folder: Path, process: int) -> Path:
     """Where `process` writes the feature file that it is about to finish in `folder`."""
-    return folder / f"{PREFIX}{process}{SUFFIX}"
+    return folder / f"{TEMPORARY}{process}{SUFFIX}"
 
 
 def remove_temporaries(folder: Path) -> None:
     """Delete what a killed run left anywhere below `folder`."""
-    for left_over in folder.rglob(f"{PREFIX}*{SUFFIX}"):
+    for left_over in folder.rglob(f"{TEMPORARY}*{SUFFIX}"):
         left_over.unlink(missing_ok=True)

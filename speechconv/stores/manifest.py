@@ -1,0 +1,184 @@
+"""manifest.jsonl, errors.jsonl, skipped.jsonl: one JSON object a line; their keys are stable.
+
+A line is written whole, by one call, after the features that it describes are in place: at any moment, also when the
+run is killed, the manifest tells the truth. A kill may tear the last line; `read_lines` leaves it out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+MANIFEST, ERRORS, SKIPPED = "manifest.jsonl", "errors.jsonl", "skipped.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestLine:
+    """A line of manifest.jsonl: one sound, or a segment of one, and its features.
+
+    Attributes:
+        id: the utterance's name, as the input told it; else its path under the input folder without the extension.
+        audio: path of the sound as it was found, or the command that gives it.
+        start, duration: of the segment in the sound, in seconds; duration is null where it goes to the sound's end.
+        channel: "mix", or the number of the channel.
+        sample_rate: Hz, of the pipeline.
+        num_samples: at that rate; `frames` follows from it: frames == pipeline.output_lengths(num_samples).
+        audio_sample_rate, audio_num_samples, audio_channels: of the sound itself; the samples that were read.
+        audio_bytes, audio_mtime_ns: size and time of the sound's file; null for a command.
+        audio_sha256: of the sound's file, where `identity="sha256"` asked for it; else null.
+        peak, rms: largest and root mean square absolute sample, of the chosen channel at the pipeline's rate; 1.0 is
+            full scale. 0 for a sound without samples.
+        clipped: its samples at full scale (0.999 or more).
+        path: of the file that holds the features, under the output folder.
+        key: name of the features in that file; null where it holds nothing else.
+        frames, channels: shape of the features; 0 frames for a sound too short for one.
+        dtype: "float32" or "float16".
+        hop_length: samples between two frames, at `sample_rate`.
+        sha256: of the features' bytes, hexadecimal: rows one after the other, little-endian; the same in every store.
+        recipe: names everything that changes bytes: pipeline, weights, options; equal recipes give equal bytes.
+        seconds: that it took to make them.
+    """
+
+    id: str
+    audio: str
+    start: float = 0.0
+    duration: float | None = None
+    channel: str | int = "mix"
+    sample_rate: int
+    num_samples: int
+    audio_sample_rate: int
+    audio_num_samples: int
+    audio_channels: int
+    audio_bytes: int | None = None
+    audio_mtime_ns: int | None = None
+    audio_sha256: str | None = None
+    peak: float = 0.0
+    rms: float = 0.0
+    clipped: int = 0
+    path: str
+    key: str | None = None
+    frames: int
+    channels: int
+    dtype: str
+    hop_length: int
+    sha256: str
+    recipe: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorLine:
+    """A line of errors.jsonl: one sound that has no features.
+
+    Attributes:
+        id, audio: as in the manifest.
+        stage: where it failed: "input" (not there, named twice, same id as another), "open", "decode", "channel",
+            "resample", "features", "write", or "worker" (the process died, or took too long).
+        error: class of the error.
+        message: what was expected, what came.
+    """
+
+    id: str
+    audio: str
+    stage: str
+    error: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedLine:
+    """A line of skipped.jsonl: one sound that was left out on purpose.
+
+    Attributes:
+        id, audio: as in the manifest.
+        duration: of the sound or segment, in seconds.
+        reason: "shorter than 0.5 s" or "longer than 30 s".
+    """
+
+    id: str
+    audio: str
+    duration: float
+    reason: str
+
+
+Line = ManifestLine | ErrorLine | SkippedLine
+REPORTS: dict[type[Line], str] = {ManifestLine: MANIFEST, ErrorLine: ERRORS, SkippedLine: SKIPPED}
+"""Which file holds which lines."""
+AnyLine = TypeVar("AnyLine", ManifestLine, ErrorLine, SkippedLine)
+
+
+def encode_line(line: Line) -> bytes:
+    """The line as it stands in its file; ASCII, whatever the names."""
+    return json.dumps(asdict(line)).encode() + b"\n"
+
+
+def read_lines(out: Path, kind: type[AnyLine]) -> Iterator[AnyLine]:
+    """Lines of one kind, in the order of the file; none where there is no file. A torn last line is left out.
+
+    Args:
+        out: the folder that `extract` wrote.
+        kind: `ManifestLine`, `ErrorLine` or `SkippedLine`.
+
+    Raises:
+        ValueError: a line that speechconv did not write.
+    """
+    path = out / REPORTS[kind]
+    if not path.exists():
+        return
+    with open(path, "rb") as file:
+        for number, data in enumerate(file, 1):
+            if data.endswith(b"\n"):
+                yield _decoded(data, kind, f"{path}, line {number}")
+
+
+def _decoded(data: bytes, kind: type[AnyLine], where: str) -> AnyLine:
+    try:
+        fields: dict[str, Any] = json.loads(data)
+        return kind(**fields)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{where} is not a line that speechconv wrote ({error}); choose another folder.") from None
+
+
+class JsonLines:
+    """A file of JSON lines that only ever holds whole ones; a context manager.
+
+    Args:
+        path: is made, or gets more lines; a torn last line is cut off first.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        self._size = _cut_torn_line(self._descriptor)
+
+    def __enter__(self) -> JsonLines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+    def append(self, line: Line) -> None:
+        """Write one line by one call; where the disk takes only a part of it, none of it stays."""
+        data = encode_line(line)
+        rest = data
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except BaseException:
+            os.ftruncate(self._descriptor, self._size)
+            raise
+        self._size += len(data)
+
+
+def _cut_torn_line(descriptor: int) -> int:
+    """Bytes of whole lines; what a kill left behind them is gone."""
+    size = os.fstat(descriptor).st_size
+    while size and os.pread(descriptor, 1, size - 1) != b"\n":
+        step = min(size, 1 << 16)
+        found = os.pread(descriptor, step, size - step).rfind(b"\n")
+        size = size - step + found + 1
+    os.ftruncate(descriptor, size)
+    return size
