@@ -1,27 +1,30 @@
-"""extract: inputs in, feature files and reports out, whatever single inputs or workers do."""
+"""extract: inputs in, features and reports out, whatever single inputs, workers or the machine do."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from speechconv.audio.waveform import Channel, Resample
 from speechconv.checks import check_count
-from speechconv.disk import is_disk_full
-from speechconv.stores.feature_file import remove_temporaries
-from speechconv.extraction.inputs import Input, find_inputs
-from speechconv.extraction.ledger import Ledger
-from speechconv.stores.manifest import MANIFEST, Line, Reports, forget_earlier_run
-from speechconv.extraction.pipelines import one_torch_thread
-from speechconv.extraction.run_record import RunRecord
-from speechconv.extraction.summary import Status, Summary
-from speechconv.extraction.supervisor import Supervisor, Task
-from speechconv.extraction.worker import Extractor, Recipe
-from speechconv.pipeline import Pipeline
+from speechconv.extraction.inputs import find_inputs
+from speechconv.extraction.one_by_one import Extracted, one_by_one
+from speechconv.extraction.progress import ProgressMode
+from speechconv.extraction.recipe import Identity, Precision, Recipe
+from speechconv.extraction.run import Run
+from speechconv.extraction.shard import parse_shard
+from speechconv.extraction.summary import Summary
+from speechconv.extraction.workforce import EngineName, Workforce
+from speechconv.stores.feature_file import Dtype
+
+if TYPE_CHECKING:
+    from speechconv.pipeline import Pipeline
+
+Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+SHARD_BYTES = 256 << 20
 
 
 class Interrupted(KeyboardInterrupt):
@@ -36,139 +39,151 @@ class Interrupted(KeyboardInterrupt):
         self.summary = summary
 
 
+@overload
 def extract(
-    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-    out: str | os.PathLike[str],
-    *,
+    inputs: Inputs, pipeline: str | os.PathLike[str] | Pipeline = "logmel", *, out: None = None, **options: Any
+) -> Iterator[Extracted]: ...
+@overload
+def extract(
+    inputs: Inputs,
     pipeline: str | os.PathLike[str] | Pipeline = "logmel",
+    *,
+    out: str | os.PathLike[str],
+    **options: Any,
+) -> Summary: ...
+def extract(
+    inputs: Inputs,
+    pipeline: str | os.PathLike[str] | Pipeline = "logmel",
+    *,
+    out: str | os.PathLike[str] | None = None,
+    store: str = "npy",
+    dtype: Dtype = "float32",
+    shard_bytes: int = SHARD_BYTES,
     overrides: Mapping[str, Any] | None = None,
-    jobs: int = 1,
-    channel: Channel = "mix",
-    resample: Resample = "auto",
-    overwrite: bool = False,
     random_weights: int | None = None,
-    progress: bool = False,
-) -> Summary:
-    """Features of sound files, one .npy of (frames, channels) float32 for each, with a manifest and an error report.
+    cmvn: str | os.PathLike[str] | None = None,
+    channel: Channel | Literal["each"] = "mix",
+    resample: Resample = "auto",
+    min_duration: float = 0.0,
+    max_duration: float | None = None,
+    segments: str | None = None,
+    allow_commands: bool = False,
+    null_separated: bool = False,
+    jobs: int = 1,
+    timeout: float | None = None,
+    engine: EngineName | Executor = "local",
+    device: str = "auto",
+    precision: Precision | None = None,
+    batch: int | None = None,
+    shard: str | None = None,
+    identity: Identity = "stat",
+    overwrite: bool = False,
+    resume_mixed: bool = False,
+    progress: ProgressMode = "off",
+) -> Summary | Iterator[Extracted]:
+    """Features of sounds: one after the other, or into a folder with a manifest and reports of what failed.
 
-    Files are read block by block, so that one of any length fits; only a pipeline that cannot stream (Whisper's, MFCC
-    with top_db) takes each file whole, and memory grows with the file's length.
+    With `out` it goes on from where an earlier run into that folder stopped: inputs whose features are there, made of
+    the same file by the same recipe, are not computed again. The bytes of features depend on neither jobs, shards,
+    engine nor restarts.
 
     Args:
-        inputs: files, folders (searched for wav, flac, ogg and mp3, sorted) and globs ("**" too).
-        out: output folder. `out/ID.npy` mirrors the input tree; manifest.jsonl, errors.jsonl (`ManifestLine`,
-            `ErrorLine`) and run.json (`run_record`) tell about all of it.
+        inputs: files, folders (searched for wav, flac, ogg and mp3), globs, lists: see `find_inputs`.
         pipeline: preset name, .toml or .safetensors file, or a pipeline.
+        out: output folder: features, manifest.jsonl, errors.jsonl, skipped.jsonl (`ManifestLine`, `ErrorLine`,
+            `SkippedLine`) and run.json (`run_record`). Without it features come one by one, and nothing is kept.
+        store: "npy" (out/ID.npy mirrors the inputs), "kaldi", "hdf5", "tar", "safetensors" or "parquet".
+        dtype: that is stored, "float32" or "float16".
+        shard_bytes: features in a file of a store that holds many in one.
         overrides: other values for a preset's keys: {"sample_rate": 8000, "mel.n_mels": 40}.
-        jobs: worker processes; 1 works in this process. The bytes of the features do not depend on it.
-        channel: "mix" for the mean of all channels, or one of them, counted from 0.
-        resample: "auto" brings another sample rate to the pipeline's, "error" makes it an error.
-        overwrite: forget an earlier run in `out`: its reports and the feature files that its manifest names.
         random_weights: seed for a pipeline that has no weights of its own; without it such a pipeline is refused.
-        progress: a bar on stderr if that is a terminal.
+        cmvn: file of global statistics (`speechconv stats`); features are normalised by them.
+        channel: "mix" for the mean of all channels, one of them, counted from 0, or "each".
+        resample: "auto" brings another sample rate to the pipeline's, "error" makes it an error.
+        min_duration, max_duration: seconds; shorter and longer sounds are listed as skipped.
+        segments: Kaldi segments file for a wav.scp; "none" to use none.
+        allow_commands: run the commands in a wav.scp ("sph2pipe a.sph |").
+        null_separated: the list on stdin ("-") has NUL behind each name, not a newline.
+        jobs: worker processes; 1 works in this process.
+        timeout: seconds after which an input is given up.
+        engine: "local", "ray", or an executor of `concurrent.futures`, such as Dask's `client.get_executor()`.
+        device: "auto" takes a GPU if there is one; "cpu", "cuda" or "cuda:N".
+        precision: that the pipeline computes in: "float32", "bfloat16" or "float64"; None: its own.
+        batch: short sounds that go through the pipeline together; None: 1 on a CPU, 16 on a GPU.
+        shard: "i/n", the part i (from 0) of n of all inputs, into out/shard-000i-of-000n; "auto" takes it from Slurm or
+            torchrun. `speechconv merge` makes one of them.
+        identity: "stat" knows an input again by its size and time, "sha256" by its content.
+        overwrite: forget an earlier run in `out`: its reports and the features that its manifest names.
+        resume_mixed: keep features of other recipes beside those of this one.
+        progress: "auto" shows a bar if stderr is a terminal, "json" a line a second on stderr.
 
     Returns:
-        What the run came to; inputs that failed are counted in it and told in errors.jsonl.
+        With `out`, what the run came to; inputs that failed are counted in it and told in errors.jsonl. Without, an
+        iterator of `Extracted`, in the order in which they get done.
 
     Raises:
-        ValueError, TypeError, FileNotFoundError: an argument that cannot be used; nothing was written.
+        ValueError, TypeError, FileNotFoundError: an argument that cannot be used, or features of another recipe in
+            `out`; nothing was written.
+        RuntimeError: an engine that broke; what is done is kept, the same call goes on from there.
         Interrupted: Ctrl-C; a KeyboardInterrupt with the summary.
 
     Example:
         >>> import numpy, soundfile, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     soundfile.write(f"{folder}/tone.wav", numpy.sin(numpy.arange(16000.0)), 16000)
-        ...     summary = extract(f"{folder}/tone.wav", f"{folder}/features")
-        ...     numpy.load(f"{folder}/features/tone.npy").shape, summary.files_ok
-        ((101, 80), 1)
+        ...     summary = extract(f"{folder}/tone.wav", "logmel", out=f"{folder}/features")
+        ...     stored = numpy.load(f"{folder}/features/tone.npy")
+        ...     [(item.id, tuple(item.features.shape)) for item in extract(f"{folder}/tone.wav")]
+        [('tone', (101, 80))]
+        >>> summary.files_ok, stored.shape
+        (1, (101, 80))
     """
-    started = time.monotonic()
-    named = [os.fspath(name) for name in ([inputs] if isinstance(inputs, str | os.PathLike) else inputs)]
-    options = {
-        "inputs": named,
-        "pipeline": "a pipeline" if isinstance(pipeline, Pipeline) else os.fspath(pipeline),
-        "overrides": dict(overrides or {}),
-        "jobs": check_count("jobs", jobs),
-        "channel": channel,
-        "resample": resample,
-        "overwrite": overwrite,
-        "random_weights": random_weights,
-    }
-    recipe = Recipe(Path(out), pipeline, dict(overrides or {}), channel, resample, random_weights)
-    items = find_inputs(named)
-    _check_unused(recipe.out, overwrite)
-    with one_torch_thread():
-        extractor = Extractor(recipe)
-        _prepare(recipe.out)
-        record = RunRecord(recipe.out, extractor.pipeline, options)
-        summary = _run(items, _results(items, extractor, jobs), record, started, progress)
+    options = {name: _plain(value) for name, value in locals().items() if name != "out"}
+    each = channel == "each"
+    recipe = Recipe(
+        folder=Path(),
+        pipeline=pipeline,
+        overrides=dict(overrides or {}),
+        random_weights=random_weights,
+        cmvn=None if cmvn is None else Path(cmvn),
+        channel="mix" if each else channel,
+        resample=resample,
+        dtype=dtype,
+        precision=precision,
+        device=device,
+        batch=batch,
+        min_duration=min_duration,
+        max_duration=max_duration,
+        identity=identity,
+    )
+    workforce = Workforce(check_count("jobs", jobs), timeout, engine)
+    part = None if shard is None else parse_shard(shard)
+    found = find_inputs(
+        _named(inputs), segments=segments, allow_commands=allow_commands, null_separated=null_separated, each_channel=each
+    )
+    items = [item for item in found.items if part is None or part.holds(item.id)]
+    if out is None:
+        return one_by_one(items, recipe, workforce)
+    check_count("shard_bytes", shard_bytes)
+    folder = Path(out) if part is None else Path(out) / part.folder
+    summary = Run(folder, items, recipe, options | {"shard": part and str(part)}, found.statements, progress)(workforce)
     if summary.status == "interrupted":
         raise Interrupted(summary)
     return summary
 
 
-def _check_unused(out: Path, overwrite: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file; expected a folder for the features.")
-    if (out / MANIFEST).exists() and not overwrite:
-        raise ValueError(
-            f"{out} holds an earlier run ({MANIFEST}); choose another folder, or replace that run by overwrite=True "
-            "(--overwrite)."
-        )
+def _named(inputs: Inputs) -> list[str]:
+    return [os.fspath(name) for name in ([inputs] if isinstance(inputs, str | os.PathLike) else inputs)]
 
 
-def _prepare(out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    forget_earlier_run(out)
-    remove_temporaries(out)
-
-
-Results = Generator[tuple[int, Line], None, None]
-
-
-def _results(items: Sequence[Input], extractor: Extractor, jobs: int) -> Results:
-    """(index, line) of every input that can be tried, as they get done."""
-    tasks = [Task(index, item) for index, item in enumerate(items) if item.problem is None]
-    if jobs == 1:
-        return ((task.index, extractor(task.item)) for task in tasks)
-    return Supervisor(extractor.recipe, jobs).run(tasks)
-
-
-def _run(items: Sequence[Input], results: Results, record: RunRecord, started: float, progress: bool) -> Summary:
-    """Everything after the checks: reports from the first line to the last."""
-    status: Status = "failed"
-    record.begin()
-    with Reports(record.out) as reports:
-        ledger = Ledger(items, reports, progress)
-        try:
-            status = _drive(results, ledger)
-        finally:
-            seconds = time.monotonic() - started
-            summary = ledger.tally.summary(record.out, status, files=len(items), wall_seconds=seconds)
-            with contextlib.suppress(OSError) if status == "disk full" else contextlib.nullcontext():
-                record.end(summary)
-    return summary
-
-
-def _drive(results: Results, ledger: Ledger) -> Status:
-    """Work until all is done, Ctrl-C, or a full disk; then write what is complete."""
-    status: Status = "finished"
-    try:
-        with contextlib.closing(results):
-            for index, line in results:
-                ledger.take(index, line)
-    except KeyboardInterrupt:
-        status = "interrupted"
-    except OSError as error:
-        status = _disk_full_or_raise(error)
-    try:
-        ledger.close()
-    except OSError as error:
-        status = _disk_full_or_raise(error)
-    return status
-
-
-def _disk_full_or_raise(error: OSError) -> Status:
-    if not is_disk_full(error):
-        raise error
-    return "disk full"
+def _plain(value: Any) -> Any:
+    """An argument as run.json holds it."""
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, Sequence):
+        return [_plain(part) for part in value]
+    return type(value).__name__

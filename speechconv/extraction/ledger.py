@@ -1,56 +1,80 @@
-"""Lines come in as inputs get done; they are written in the order of the inputs."""
+"""Lines come in as inputs get done; each is written when its features are where they stay, and counted.
+
+At the end the reports are put in the order of the inputs.
+"""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 
-from tqdm import tqdm
-
-from speechconv.extraction.inputs import Input
-from speechconv.stores.manifest import ErrorLine, Line, Reports
+from speechconv.extraction.resume import SPOOL
 from speechconv.extraction.summary import Tally
+from speechconv.stores.manifest import (
+    REPORTS,
+    JsonLines,
+    Line,
+    ManifestLine,
+    sort_lines,
+)
+from speechconv.stores.packer import Packer
 
 
 class Ledger:
-    """Puts lines in order, writes them, counts them.
+    """The reports of a run, which go on from those that are there; a context manager.
 
     Args:
-        items: all inputs; those with a problem are error lines from the start.
-        reports: where the lines go.
-        progress: show a bar on stderr if that is a terminal.
+        out: the output folder.
+        places: of the inputs, by id.
+        packer: takes features from the spool into shards; None where workers write them to their place.
 
     Attributes:
-        tally: of the lines written so far.
+        tally: of the lines taken so far.
     """
 
-    def __init__(self, items: Sequence[Input], reports: Reports, progress: bool) -> None:
+    def __init__(self, out: Path, places: Mapping[str, int], packer: Packer | None) -> None:
         self.tally = Tally()
-        self._reports = reports
-        self._next = 0
-        self._waiting: dict[int, Line] = {
-            index: ErrorLine(item.id, item.audio, item.stage, item.error, item.problem)
-            for index, item in enumerate(items)
-            if item.problem is not None
-        }
-        hidden = not (progress and sys.stderr is not None and sys.stderr.isatty())
-        self._bar = tqdm(total=len(items), unit=" files", file=sys.stderr, disable=hidden)
+        self._out = out
+        self._places = places
+        self._packer = packer
+        self._files = ExitStack()
+        self._reports = {kind: self._files.enter_context(JsonLines(out / name)) for kind, name in REPORTS.items()}
+        if packer is not None:
+            (out / SPOOL).mkdir(exist_ok=True)
+            self._spooled = self._files.enter_context(JsonLines(out / SPOOL / REPORTS[ManifestLine]))
 
-    def take(self, index: int, line: Line) -> None:
-        """The line of input `index`; it is written as soon as all before it are."""
-        self._waiting[index] = line
-        while self._next in self._waiting:
-            self._write(self._next)
-            self._next += 1
+    def __enter__(self) -> Ledger:
+        return self
 
-    def close(self) -> None:
-        """No more lines come: write those that waited for one before them."""
-        self._bar.close()
-        for index in sorted(self._waiting):
-            self._write(index)
+    def __exit__(self, *_: object) -> None:
+        self._files.close()
 
-    def _write(self, index: int) -> None:
-        line = self._waiting.pop(index)
-        self._reports.add(line)
+    def take(self, line: Line) -> None:
+        """Count a line and write it, now or when its features are packed."""
         self.tally.add(line)
-        self._bar.update()
+        if self._packer is not None and isinstance(line, ManifestLine):
+            self._spooled.append(line)
+            self.pack(line)
+        else:
+            self._reports[type(line)].append(line)
+
+    def pack(self, line: ManifestLine) -> None:
+        """Have features packed that are in the spool."""
+        assert self._packer is not None
+        self._place(self._packer.take(replace(line, path=f"{SPOOL}/{line.path}")))
+
+    def finish(self) -> None:
+        """No more lines come: pack what is left, and put all reports in the order of the inputs."""
+        if self._packer is not None:
+            self._place(self._packer.close())
+        for kind in REPORTS:
+            sort_lines(self._out, kind, lambda id: self._places.get(id, -1))
+
+    def _place(self, placed: list[ManifestLine]) -> None:
+        """Write lines whose features are where they stay; only then does the spool forget them."""
+        assert self._packer is not None
+        for line in placed:
+            self._reports[ManifestLine].append(line)
+        self._packer.forget_spooled(placed)

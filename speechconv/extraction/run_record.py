@@ -1,40 +1,46 @@
 """run.json: what ran, with which versions, and how it ended. Its keys are stable.
 
-pipeline            TOML of the pipeline (of one with stages that have no TOML name: how Python prints it)
-weights             sha256 of all its weights and statistics; null where it has none
+recipe              names everything that changes bytes
+ingredients         all of it: pipeline (TOML; of one with stages that have no TOML name, how Python prints it), weights
+                    (sha256 of all its weights and statistics), channel, resample, dtype, precision, device, batch
+store               npy, kaldi, hdf5, tar, safetensors or parquet
+shard               "3/8" for the part of a run that --shard chose; null for all of it
 versions            of speechconv, torch, numpy, soundfile, soxr, python
 argv                the command line of the process
-options             inputs, pipeline, overrides, jobs, channel, resample, overwrite, random_weights
+options             as given to `extract`
+inputs              how each input was read
 started, ended      UTC, ISO 8601; ended is null while the run goes on
 status              "running" (also after a kill), "finished", "interrupted", "disk full", "failed"
-totals              files_ok, files_failed, files_left, frames, audio_seconds, wall_seconds; null while it runs
-real_time_factor    wall seconds for one second of audio; null without audio
+totals              files_ok, files_reused, files_failed, files_skipped, files_left, frames, audio_seconds, wall_seconds;
+                    null while it runs
+real_time_factor    wall seconds for one second of the audio that this run computed; null without any
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy
-import soundfile
-import soxr
-import torch
-
-from speechconv import __version__
-from speechconv.stores.feature_file import temporary_name
+from speechconv.extraction.recipe import Facts
 from speechconv.extraction.summary import Summary
-from speechconv.pipeline import Pipeline
+from speechconv.stores.ids import TEMPORARY
 
 RUN = "run.json"
-TOTALS = ("files_ok", "files_failed", "files_left", "frames", "audio_seconds", "wall_seconds")
+TOTALS = (
+    "files_ok",
+    "files_reused",
+    "files_failed",
+    "files_skipped",
+    "files_left",
+    "frames",
+    "audio_seconds",
+    "wall_seconds",
+)
 
 
 class RunRecord:
@@ -42,18 +48,22 @@ class RunRecord:
 
     Args:
         out: the output folder; also an attribute.
-        pipeline: that makes the features.
+        facts: of the recipe.
         options: as given to `extract`.
+        inputs: how each input was read.
     """
 
-    def __init__(self, out: Path, pipeline: Pipeline, options: Mapping[str, Any]) -> None:
+    def __init__(self, out: Path, facts: Facts, options: Mapping[str, Any], inputs: Sequence[str]) -> None:
         self.out = out
         self._fields: dict[str, Any] = {
-            "pipeline": _text(pipeline),
-            "weights": _fingerprint(pipeline),
-            "versions": _versions(),
+            "recipe": facts.recipe,
+            "ingredients": dict(facts.ingredients),
+            "store": options["store"],
+            "shard": options["shard"],
+            "versions": dict(facts.versions),
             "argv": sys.argv,
             "options": dict(options),
+            "inputs": list(inputs),
             "started": _now(),
             "ended": None,
             "status": "running",
@@ -76,33 +86,26 @@ class RunRecord:
         self._write()
 
     def _write(self) -> None:
-        temporary = temporary_name(self.out, os.getpid())
-        try:
-            temporary.write_text(json.dumps(self._fields, indent=2) + "\n", "utf-8")
-            os.replace(temporary, self.out / RUN)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_run(self.out, self._fields)
 
 
-def _text(pipeline: Pipeline) -> str:
+def write_run(out: Path, fields: Mapping[str, Any]) -> None:
+    """Replace `out`'s run.json as a whole."""
+    temporary = out / f"{TEMPORARY}{RUN}.tmp"
     try:
-        return pipeline.to_toml()
-    except TypeError:
-        return repr(pipeline)
+        temporary.write_text(json.dumps(fields, indent=2) + "\n", "utf-8")
+        os.replace(temporary, out / RUN)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
-def _fingerprint(pipeline: Pipeline) -> str | None:
-    tensors = pipeline.state_dict()
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest() if tensors else None
-
-
-def _versions() -> dict[str, str]:
-    libraries = {module.__name__: str(module.__version__) for module in (torch, numpy, soundfile, soxr)}
-    return {"speechconv": __version__, **libraries, "python": platform.python_version()}
+def read_run(out: Path) -> dict[str, Any]:
+    """`out`'s run.json; empty where there is none that can be read."""
+    try:
+        fields = json.loads((out / RUN).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
 
 
 def _now() -> str:

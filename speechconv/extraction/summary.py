@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from speechconv.stores.manifest import ErrorLine, Line
+from speechconv.stores.manifest import ErrorLine, Line, SkippedLine
 
 Status = Literal["running", "finished", "interrupted", "disk full", "failed"]
 
@@ -18,17 +18,20 @@ class Summary:
     Attributes:
         out: the output folder.
         status: "finished", "interrupted" (Ctrl-C), "disk full", or "failed" (by a fault that was raised).
-        files_ok, files_failed: lines of manifest.jsonl and of errors.jsonl.
+        files_ok: inputs whose features are stored; `files_reused` of them were there before.
+        files_failed, files_skipped: lines of errors.jsonl and of skipped.jsonl.
         files_left: inputs that the run did not come to.
         frames: of all features.
-        audio_seconds: of what the features were made of.
+        audio_seconds: of what this run computed.
         wall_seconds: that the run took, start-up included.
     """
 
     out: str
     status: Status
     files_ok: int
+    files_reused: int
     files_failed: int
+    files_skipped: int
     files_left: int
     frames: int
     audio_seconds: float
@@ -46,14 +49,18 @@ class Summary:
         return stopped.get(self.status, 3 if self.files_failed else 0)
 
     def __str__(self) -> str:
-        parts = [f"{self.files_ok} files", f"{self.frames} frames", f"{self.audio_seconds:.1f} s of audio"]
-        text = f"{', '.join(parts)} in {self.wall_seconds:.1f} s"
+        text = f"{self.files_ok} files, {self.frames} frames"
+        if self.files_reused:
+            text += f" ({self.files_reused} files were there before)"
+        text += f"; {self.audio_seconds:.1f} s of audio in {self.wall_seconds:.1f} s"
         if self.real_time_factor:
             text += f" ({1 / self.real_time_factor:.0f} times real time)"
+        if self.files_skipped:
+            text += f"; {self.files_skipped} left out by their duration, see {self.out}/skipped.jsonl"
         if self.files_failed:
             text += f"; {self.files_failed} failed, see {self.out}/errors.jsonl"
         if self.files_left:
-            text += f"; {self.status}, {self.files_left} left undone"
+            text += f"; {self.status}, {self.files_left} left undone: the same command again goes on from here"
         return text
 
 
@@ -62,20 +69,34 @@ class Tally:
     """Counts lines while a run goes on."""
 
     files_ok: int = 0
+    files_reused: int = 0
     files_failed: int = 0
+    files_skipped: int = 0
     frames: int = 0
     audio_seconds: float = 0.0
+
+    @property
+    def files(self) -> int:
+        """Inputs that have got their line."""
+        return self.files_ok + self.files_failed + self.files_skipped
 
     def add(self, line: Line) -> None:
         """Count one line."""
         if isinstance(line, ErrorLine):
             self.files_failed += 1
-            return
-        self.files_ok += 1
-        self.frames += line.frames
-        self.audio_seconds += line.num_samples / line.sample_rate
+        elif isinstance(line, SkippedLine):
+            self.files_skipped += 1
+        else:
+            self.files_ok += 1
+            self.frames += line.frames
+            self.audio_seconds += line.num_samples / line.sample_rate
+
+    def reuse(self, files: int, frames: int) -> None:
+        """Count what was there before."""
+        self.files_ok += files
+        self.files_reused += files
+        self.frames += frames
 
     def summary(self, out: Path, status: Status, *, files: int, wall_seconds: float) -> Summary:
         """These counts as the result of a run over `files` inputs."""
-        left = files - self.files_ok - self.files_failed
-        return Summary(str(out), status, files_left=left, wall_seconds=wall_seconds, **asdict(self))
+        return Summary(str(out), status, files_left=files - self.files, wall_seconds=wall_seconds, **asdict(self))

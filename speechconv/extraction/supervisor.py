@@ -1,120 +1,260 @@
-"""Many worker processes, any of which may die; one input at a time for each.
+"""Many worker processes, any of which may die or hang.
 
-    parent -> worker    an Input
-    worker -> parent    None: ready for the first one;  a Line: done, ready for the next;  an OSError: the disk is full
+    parent -> worker    a Task, up to AHEAD of them waiting in the pipe;  None: forget those you have not begun
+    worker -> parent    Facts: ready;  (index, Line): done;  Forgotten;  an Exception: it cannot go on
 
-A worker whose pipe ends has died: its input becomes an error line and another worker takes its place. One that died
-between two inputs costs none: the next one goes to its successor. A worker whose parent has died ends at once.
+A worker whose pipe ends has died. What it had in hand goes to another one, alone, so that it cannot take others with
+it; what dies a second time becomes an error line. What merely waited goes back to the others. A worker whose parent has
+died ends at once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import pickle
+import select
 import signal
 import threading
+import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from typing import Any
 
-from speechconv.stores.feature_file import temporary_name
 from speechconv.extraction.inputs import Input
+from speechconv.extraction.recipe import Facts, Recipe
+from speechconv.extraction.task import Results, Stop, Task
+from speechconv.stores.feature_file import temporary_name
+from speechconv.stores.ids import file_name
 from speechconv.stores.manifest import ErrorLine, Line
-from speechconv.extraction.pipelines import one_torch_thread
-from speechconv.extraction.worker import Extractor, Recipe, feature_path
+
+AHEAD = 16
+"""Tasks that a worker has in hand and in its pipe: enough that it never waits for us."""
+TICK = 0.2
+"""Seconds between two looks at timeouts and at Ctrl-C."""
+DEATHS = 2
+"""Workers that an input may take down before it is given up."""
+STILLBORN = 5
+"""Workers in a row that may be killed before they are ready."""
+
+
+@dataclass
+class _Worker:
+    """A process, and what it was given: the first task is in hand."""
+
+    process: SpawnProcess
+    tasks: deque[Task] = field(default_factory=deque)
+    ready: bool = False
+    since: float = 0.0
+    alone: bool = False
+    recalled: bool = False
+
+    def drop(self, indices: Collection[int]) -> None:
+        self.tasks = deque(task for task in self.tasks if task.index not in indices)
 
 
 @dataclass(frozen=True)
-class Task:
-    """An input and its place in the order of all."""
+class Forgotten:
+    """Tasks that a worker was told not to begin."""
 
-    index: int
-    item: Input
+    indices: frozenset[int]
 
 
 class Supervisor:
-    """Hands out inputs to worker processes and collects their lines.
+    """Hands out inputs to worker processes and collects their lines. The workers start at once.
 
     Args:
         recipe: what to make of every input.
         workers: processes at the same time, >= 1.
+        timeout: seconds after which an input is given up; None: never.
+        ahead: tasks that each worker is given at a time.
     """
 
-    def __init__(self, recipe: Recipe, workers: int) -> None:
+    def __init__(self, recipe: Recipe, workers: int, *, timeout: float | None = None, ahead: int = AHEAD) -> None:
         self._recipe = recipe
         self._packed = pickle.dumps(recipe)
-        self._count = workers
-        self._processes: dict[Connection, SpawnProcess] = {}
-        self._working: dict[Connection, Task] = {}
+        self._timeout = timeout
+        self._ahead = ahead
+        self._workers: dict[Connection, _Worker] = {}
+        self._waiting: deque[Task] = deque()
+        self._stillborn = 0
+        for _ in range(workers):
+            self._start()
 
-    def run(self, tasks: Sequence[Task]) -> Generator[tuple[int, Line], None, None]:
+    def facts(self) -> Facts:
+        """What the recipe came to in the first worker that is ready.
+
+        Raises:
+            ValueError, TypeError, FileNotFoundError: the recipe cannot be made.
+            RuntimeError: a worker could not start.
+        """
+        try:
+            for connection in self._heard_of():
+                message = self._received(connection)
+                if isinstance(message, Facts):
+                    self._workers[connection].ready = True
+                    return message
+                if message is not None:
+                    raise message
+                self._replace(connection)
+        except BaseException:
+            self.kill()
+            raise
+        raise AssertionError("workers are heard of until one is ready or dies")
+
+    def run(self, tasks: Iterable[Task], stop: Stop) -> Results:
         """(index, line) of every task, in the order in which they are done. Closing the iterator ends all workers.
+
+        Args:
+            tasks: what to do.
+            stop: asks to end early; tasks that were not begun then give no line.
 
         Raises:
             OSError: the disk is full.
             RuntimeError: a worker could not start.
         """
-        waiting = deque(tasks)
+        coming = iter(tasks)
         try:
-            for _ in range(min(self._count, len(waiting))):
-                self._start()
-            while self._processes:
-                for connection in wait(list(self._processes)):
-                    yield from self._hear(connection, waiting)  # pyright: ignore[reportArgumentType] - wait gives back what it got
+            self._feed_all(coming, stop)
+            while any(worker.tasks for worker in self._workers.values()) or (self._waiting and not stop.requested):
+                for connection in wait(list(self._workers), TICK):
+                    yield from self._hear(connection, stop)  # pyright: ignore[reportArgumentType] - wait gives back what it got
+                if stop.requested:
+                    self._recall()
+                yield from self._give_up_late_ones(stop)
+                self._feed_all(coming, stop)
         finally:
-            self._kill_all()
+            self.kill()
 
-    def _hear(self, connection: Connection, waiting: deque[Task]) -> Iterator[tuple[int, Line]]:
+    def kill(self) -> None:
+        """End all workers now, and what they were writing."""
+        for connection, worker in self._workers.items():
+            worker.process.kill()
+            worker.process.join()
+            connection.close()
+            self._clean_up(worker)
+        self._workers.clear()
+
+    def _heard_of(self) -> Iterator[Connection]:
+        while True:
+            yield from wait(list(self._workers))  # pyright: ignore[reportReturnType] - wait gives back what it got
+
+    def _received(self, connection: Connection) -> Any:
+        """The worker's message; None where it has died."""
         try:
-            message = connection.recv()
+            return connection.recv()
         except (EOFError, OSError):  # also "got end of file during message"
-            yield self._bury(connection)
-            if waiting:
-                self._start()
-            return
-        if isinstance(message, OSError):
-            raise message
-        if message is not None:
-            yield self._working.pop(connection).index, message
-        self._employ(connection, waiting)
+            return None
 
-    def _employ(self, connection: Connection, waiting: deque[Task]) -> None:
-        """Give the worker its next input, or let it go."""
-        if not waiting:
-            self._let_go(connection)
-            return
-        task = self._working[connection] = waiting.popleft()
-        try:
-            connection.send(task.item)
-        except (BrokenPipeError, ConnectionResetError):  # it died idle
-            waiting.appendleft(self._working.pop(connection))
-            self._let_go(connection)
-            self._start()
+    def _hear(self, connection: Connection, stop: Stop) -> Iterator[tuple[int, Line]]:
+        worker = self._workers[connection]
+        match self._received(connection):
+            case None:
+                yield from self._bury(connection, stop)
+            case Facts():
+                worker.ready = True
+                self._stillborn = 0
+            case (index, line):
+                worker.drop({index})
+                worker.since = time.monotonic()
+                yield index, line
+            case Forgotten(indices):
+                worker.drop(indices)
+            case error:
+                raise error
 
-    def _bury(self, connection: Connection) -> tuple[int, ErrorLine]:
-        """What a dead worker was at becomes an error line."""
-        process = self._let_go(connection)
-        task = self._working.pop(connection, None)
-        cause = _cause_of_death(process.exitcode)
-        if task is None:
+    def _feed_all(self, coming: Iterator[Task], stop: Stop) -> None:
+        if stop.requested:
+            return
+        for connection, worker in list(self._workers.items()):
+            if worker.ready:
+                self._feed(connection, worker, coming)
+
+    def _feed(self, connection: Connection, worker: _Worker, coming: Iterator[Task]) -> None:
+        """Fill the worker's hands; an input that has killed one goes alone."""
+        if worker.alone and worker.tasks:
+            return
+        worker.alone = False
+        while len(worker.tasks) < self._ahead:
+            task = self._next(coming, alone=not worker.tasks)
+            if task is None:
+                return
+            if not worker.tasks:
+                worker.since = time.monotonic()
+            worker.tasks.append(task)
+            worker.alone = task.deaths > 0
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # its death is heard of next
+                connection.send(task)
+            if worker.alone:
+                return
+
+    def _next(self, coming: Iterator[Task], *, alone: bool) -> Task | None:
+        """The next task for a worker; one that has killed another only for a worker that has none."""
+        if self._waiting and (alone or not self._waiting[0].deaths):
+            return self._waiting.popleft()
+        return next(coming, None)
+
+    def _bury(self, connection: Connection, stop: Stop) -> Iterator[tuple[int, Line]]:
+        """A dead worker's tasks go to others, and so does its place."""
+        worker, cause = self._replace(connection, stop)
+        if not worker.tasks:
+            return
+        suspect = worker.tasks.popleft()
+        suspect.deaths += 1
+        self._waiting.extendleft(reversed(worker.tasks))
+        if suspect.deaths < DEATHS:
+            self._waiting.append(suspect)
+            return
+        message = f"the worker process {cause} while it worked on this input, {DEATHS} times; the others went on."
+        yield suspect.index, _error(suspect, "ChildProcessError", message)
+
+    def _give_up_late_ones(self, stop: Stop) -> Iterator[tuple[int, Line]]:
+        """A worker that has been at one input for too long is ended, and its input with it."""
+        if self._timeout is None:
+            return
+        for connection, worker in list(self._workers.items()):
+            if worker.tasks and time.monotonic() - worker.since > self._timeout:
+                worker.process.kill()
+                self._replace(connection, stop)
+                late = worker.tasks.popleft()
+                self._waiting.extendleft(reversed(worker.tasks))
+                message = f"took longer than {self._timeout:g} s and was stopped; the others went on."
+                yield late.index, _error(late, "TimeoutError", message)
+
+    def _replace(self, connection: Connection, stop: Stop | None = None) -> tuple[_Worker, str]:
+        """Another worker in the place of a dead one, which is given back with the cause of its death.
+
+        Raises:
+            RuntimeError: workers die before they are ready.
+        """
+        worker = self._workers.pop(connection)
+        connection.close()
+        worker.process.join()
+        exit_code = worker.process.exitcode or 0
+        cause = f"was ended by {signal.Signals(-exit_code).name}" if exit_code < 0 else f"ended with status {exit_code}"
+        self._stillborn += not worker.ready
+        if not worker.ready and (exit_code >= 0 or self._stillborn == STILLBORN):
             raise RuntimeError(
                 f"a worker process {cause} before it could begin; what it said is above. A script that calls extract "
                 "with jobs > 1 must do so under `if __name__ == '__main__':`."
             )
-        self._clean_up(process, task)
-        message = f"the worker process {cause} while it worked on this input; the others went on."
-        return task.index, ErrorLine(task.item.id, task.item.audio, "worker", "ChildProcessError", message)
+        self._clean_up(worker)
+        if stop is None or not stop.requested:
+            self._start()
+        return worker, cause
 
-    def _let_go(self, connection: Connection) -> SpawnProcess:
-        """No more inputs for a worker, which ends by that unless it has ended already."""
-        process = self._processes.pop(connection)
-        connection.close()
-        process.join()
-        return process
+    def _recall(self) -> None:
+        """Nothing is begun any more: what waits in the pipes is forgotten, what is in hand gets done."""
+        for connection, worker in self._workers.items():
+            if not worker.recalled:
+                worker.recalled = True
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    connection.send(None)
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
@@ -123,36 +263,68 @@ class Supervisor:
         with _interrupts_held_back():
             process.start()
         theirs.close()
-        self._processes[ours] = process
+        self._workers[ours] = _Worker(process)
 
-    def _kill_all(self) -> None:
-        for connection, process in self._processes.items():
-            process.kill()
-            process.join()
-            connection.close()
-            if connection in self._working:
-                self._clean_up(process, self._working[connection])
-        self._processes.clear()
-
-    def _clean_up(self, process: SpawnProcess, task: Task) -> None:
-        folder = feature_path(self._recipe.out, task.item).parent
-        if process.pid is not None:
-            temporary_name(folder, process.pid).unlink(missing_ok=True)
+    def _clean_up(self, worker: _Worker) -> None:
+        """Take away what a dead worker was writing."""
+        if worker.process.pid is not None:
+            for folder in {(self._recipe.folder / file_name(task.item.id, ".npy")).parent for task in worker.tasks}:
+                temporary_name(folder, worker.process.pid).unlink(missing_ok=True)
 
 
 def work(connection: Connection, packed: bytes) -> None:
-    """The life of a worker process: build the pipeline, then inputs in and lines out until the pipe ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """The life of a worker process: build the pipeline, then tasks in and lines out until the pipe ends."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with one_torch_thread():
-        extractor = Extractor(pickle.loads(packed))
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
-            connection.send(None)
-            while True:
-                item = connection.recv()
-                connection.send(_attempt(extractor, item))
+            _serve(connection, pickle.loads(packed))
         except (EOFError, BrokenPipeError, ConnectionResetError):
-            return
+            raise
+        except Exception as error:
+            connection.send(error)
+
+
+def _serve(connection: Connection, recipe: Recipe) -> None:
+    from speechconv.extraction.pipelines import one_torch_thread
+    from speechconv.extraction.worker import Extractor
+
+    with one_torch_thread():
+        extractor = Extractor(recipe)
+        connection.send(extractor.facts)
+        for done in extractor.lines(_incoming(connection)):
+            connection.send(done)
+
+
+def _incoming(connection: Connection) -> Iterator[Task | None]:
+    """Tasks as they are to be begun; None whenever there is none for now. While one is worked on, the system reads the
+    files of those behind it."""
+    hand: deque[Task] = deque()
+    while True:
+        if not hand:
+            yield None
+        while not hand or select.select([connection], [], [], 0)[0]:
+            task = connection.recv()
+            if task is None:
+                connection.send(Forgotten(frozenset(task.index for task in hand)))
+                hand.clear()
+            else:
+                _read_ahead(task.item)
+                hand.append(task)
+        yield hand.popleft()
+
+
+def _read_ahead(item: Input) -> None:
+    """Have the system bring the file's first part into memory while we do other things."""
+    if item.is_command or not hasattr(os, "posix_fadvise"):
+        return
+    with contextlib.suppress(OSError):
+        descriptor = os.open(item.audio, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
+        finally:
+            os.close(descriptor)
 
 
 def _end_with_parent() -> None:
@@ -163,23 +335,14 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _attempt(extractor: Extractor, item: Input) -> Line | OSError:
-    try:
-        return extractor(item)
-    except OSError as error:
-        return error
-
-
-def _cause_of_death(exit_code: int | None) -> str:
-    if exit_code is not None and exit_code < 0:
-        return f"was ended by {signal.Signals(-exit_code).name}"
-    return f"ended with status {exit_code}"
+def _error(task: Task, error: str, message: str) -> ErrorLine:
+    return ErrorLine(task.item.id, task.item.audio, "worker", error, message)
 
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
     """A process started inside is deaf to Ctrl-C from its first moment; ours only hears it later."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:

@@ -1,15 +1,16 @@
 """One .npy of float32 or float16 rows that grows row by row and is visible only when it is whole.
 
-    .speechconv-PID.tmp     a header of fixed size that still says 0 frames, then rows
-    commit                  the header gets the number of frames, the file gets its name
+    .speechconv-HOST-ID.tmp     a header of fixed size that still says 0 frames, then rows
+    commit                      the header gets the number of frames, the file gets its name
 
-A process writes one file at a time, so its number names the temporary file; a later run finds what a killed one left.
+A thread writes one file at a time, so its number names the temporary file; a later run finds what a killed one left.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -50,9 +51,12 @@ class FeatureFile:
         self.dtype = np.dtype(dtype).newbyteorder("<")
         self.frames = 0
         self._digest = hashlib.sha256()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._temporary = temporary_name(path.parent, os.getpid())
-        self._file = open(self._temporary, "wb")  # noqa: SIM115 - closed by __exit__
+        self._temporary = temporary_name(path.parent, threading.get_native_id())
+        try:
+            self._file = open(self._temporary, "wb")  # noqa: SIM115 - closed by __exit__
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self._temporary, "wb")  # noqa: SIM115 - closed by __exit__
         self._write_header()
 
     def __enter__(self) -> FeatureFile:
@@ -96,9 +100,10 @@ class FeatureFile:
         )
 
 
-def temporary_name(folder: Path, process: int) -> Path:
-    """Where `process` writes the feature file that it is about to finish in `folder`."""
-    return folder / f"{TEMPORARY}{process}{SUFFIX}"
+def temporary_name(folder: Path, thread: int) -> Path:
+    """Where a thread of this machine writes the file that it is about to finish in `folder`; a process's first thread
+    has the process's number."""
+    return folder / f"{TEMPORARY}{os.uname().nodename}-{thread}{SUFFIX}"
 
 
 def remove_temporaries(folder: Path) -> None:

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from array import array
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
+
+from speechconv.stores.ids import TEMPORARY
 
 MANIFEST, ERRORS, SKIPPED = "manifest.jsonl", "errors.jsonl", "skipped.jsonl"
 
@@ -141,6 +145,49 @@ def _decoded(data: bytes, kind: type[AnyLine], where: str) -> AnyLine:
         return kind(**fields)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{where} is not a line that speechconv wrote ({error}); choose another folder.") from None
+
+
+def rewrite_lines(out: Path, kind: type[AnyLine], keep: Callable[[AnyLine], bool]) -> None:
+    """Leave only lines that are to be kept, of an id the first; all at once, or not at all.
+
+    Raises:
+        ValueError: a line that speechconv did not write; and whatever `keep` raises. The file is as it was then.
+    """
+    path, temporary = out / REPORTS[kind], out / f"{TEMPORARY}{REPORTS[kind]}.tmp"
+    seen: set[str] = set()
+    dropped = False
+    try:
+        with open(temporary, "wb") as file:
+            for line in read_lines(out, kind):
+                if line.id in seen or not keep(line):
+                    dropped = True
+                    continue
+                seen.add(line.id)
+                file.write(encode_line(line))
+        if dropped:
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sort_lines(out: Path, kind: type[Line], place: Callable[[str], int]) -> None:
+    """Put the lines in the order of their ids' places, all at once; those of one place stay in their order."""
+    path, temporary = out / REPORTS[kind], out / f"{TEMPORARY}{REPORTS[kind]}.tmp"
+    places, starts = array("q"), array("q", [0])
+    with open(path, "rb") as file:
+        for data in file:
+            places.append(place(json.loads(data)["id"]))
+            starts.append(starts[-1] + len(data))
+        if all(a <= b for a, b in pairwise(places)):
+            return
+        try:
+            with open(temporary, "wb") as ordered:
+                for number in sorted(range(len(places)), key=places.__getitem__):
+                    file.seek(starts[number])
+                    ordered.write(file.read(starts[number + 1] - starts[number]))
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 class JsonLines:

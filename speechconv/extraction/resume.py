@@ -1,0 +1,166 @@
+"""What an earlier run left in the output folder: what of it still holds, and what has to be done again.
+
+A line of the manifest holds while its features are there, its input is the same, and it was made by the same recipe.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from speechconv.extraction.inputs import Input
+from speechconv.extraction.recipe import Facts, Recipe
+from speechconv.extraction.run_record import RUN, read_run
+from speechconv.extraction.sound import content
+from speechconv.stores.feature_file import remove_temporaries
+from speechconv.stores.ids import TEMPORARY
+from speechconv.stores.manifest import (
+    ERRORS,
+    MANIFEST,
+    SKIPPED,
+    ErrorLine,
+    ManifestLine,
+    SkippedLine,
+    read_lines,
+    rewrite_lines,
+)
+
+SPOOL = f"{TEMPORARY}spool"
+"""Folder under the output folder for features on their way into a shard; its manifest tells what is in it."""
+
+
+@dataclass
+class Earlier:
+    """What need not be done again.
+
+    Attributes:
+        done: places of inputs whose features are stored.
+        spooled: lines of features that wait to be packed; their paths are under the spool.
+        frames, audio_seconds: of both.
+    """
+
+    done: set[int] = field(default_factory=set)
+    spooled: list[ManifestLine] = field(default_factory=list)
+    frames: int = 0
+    audio_seconds: float = 0.0
+
+    def add(self, place: int, line: ManifestLine) -> None:
+        self.done.add(place)
+        self.frames += line.frames
+        self.audio_seconds += line.num_samples / line.sample_rate
+
+
+def look_back(
+    out: Path, items: Sequence[Input], places: Mapping[str, int], recipe: Recipe, facts: Facts, *, mixed: bool
+) -> Earlier:
+    """Leave in the reports of `out` what still holds; the inputs of this run start with no line but those.
+
+    Args:
+        out: the output folder.
+        items: all inputs.
+        places: of their ids among `items`.
+        recipe, facts: of this run.
+        mixed: features of other recipes hold, too.
+
+    Raises:
+        ValueError: features of another recipe, or a manifest that speechconv did not write; nothing was changed.
+    """
+    remove_temporaries(out)
+    earlier = Earlier()
+    exists = _Exists(out)
+
+    def holds(line: ManifestLine) -> bool:
+        if line.recipe != facts.recipe and not mixed:
+            raise ValueError(_other_recipe(out, facts))
+        place = places.get(line.id)
+        if not exists(line.path):
+            return False
+        if place is None:
+            return True
+        if not _same_input(line, items[place], recipe):
+            return False
+        earlier.add(place, line)
+        return True
+
+    rewrite_lines(out, ManifestLine, holds)
+    for kind in (ErrorLine, SkippedLine):
+        rewrite_lines(out, kind, lambda line: line.id not in places)
+    for line in _in_spool(out):
+        place = places.get(line.id)
+        if place is None or place in earlier.done or line.recipe != facts.recipe:
+            continue
+        if _same_input(line, items[place], recipe):
+            earlier.spooled.append(line)
+            earlier.add(place, line)
+    return earlier
+
+
+def forget_earlier_run(out: Path) -> None:
+    """Delete `out`'s manifest, then the features that it names, and the other reports.
+
+    Raises:
+        ValueError: a manifest that another program wrote; nothing was deleted.
+    """
+    paths = dict.fromkeys(line.path for line in read_lines(out, ManifestLine))
+    for name in (MANIFEST, ERRORS, SKIPPED, RUN):
+        (out / name).unlink(missing_ok=True)
+    for path in map(Path, paths):
+        if not path.is_absolute() and ".." not in path.parts:
+            (out / path).unlink(missing_ok=True)
+    shutil.rmtree(out / SPOOL, ignore_errors=True)
+
+
+class _Exists:
+    """Whether a file is there; asked once for each shard, however many features are in it."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._last: tuple[str, bool] = ("", False)
+
+    def __call__(self, path: str) -> bool:
+        if path != self._last[0]:
+            self._last = (path, os.path.isfile(self._out / path))
+        return self._last[1]
+
+
+def _in_spool(out: Path) -> Iterator[ManifestLine]:
+    for line in read_lines(out / SPOOL, ManifestLine):
+        if os.path.isfile(out / SPOOL / line.path):
+            yield line
+
+
+def _same_input(line: ManifestLine, item: Input, recipe: Recipe) -> bool:
+    """Whether `item` is what the line was made of: the same segment of a file of the same size and time, or content."""
+    channel = recipe.channel if item.channel is None else item.channel
+    if (line.start, line.duration, line.channel) != (item.start, item.duration, channel):
+        return False
+    if item.is_command:
+        return line.audio == item.audio
+    try:
+        status = os.stat(item.audio)
+    except OSError:
+        return False
+    if recipe.identity == "sha256":
+        return line.audio_bytes == status.st_size and line.audio_sha256 == content(item.audio)
+    return (line.audio_bytes, line.audio_mtime_ns) == (status.st_size, status.st_mtime_ns)
+
+
+def _other_recipe(out: Path, facts: Facts) -> str:
+    run = read_run(out)
+    before: dict[str, Any] = run.get("ingredients") or {}
+    changed = [name for name in facts.ingredients if before.get(name) != facts.ingredients[name]]
+    words = ", ".join(f"{name}: {_short(before.get(name))} -> {_short(facts.ingredients[name])}" for name in changed)
+    return (
+        f"{out} holds features of another recipe ({words or 'see its manifest'}); choose another folder, replace them "
+        "by overwrite=True (--overwrite), or keep both by resume_mixed=True (--resume-mixed)."
+    )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) < 40 else "..."
