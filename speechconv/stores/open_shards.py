@@ -1,0 +1,88 @@
+"""Features by their line of the manifest, whatever the store: the shards that were read last stay open."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+
+from speechconv.stores.item import Rows
+from speechconv.stores.manifest import ManifestLine
+from speechconv.stores.registry import store_of
+from speechconv.stores.store import Shard
+
+LIMIT = 64
+"""Open shards; a process may have some hundreds of files."""
+
+
+class DamagedFeatures(ValueError):
+    """The features of one id are missing, or not what the manifest says."""
+
+
+class OpenShards:
+    """The shards of one folder; a context manager.
+
+    Args:
+        folder: that holds the manifest whose lines will be asked for.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._open: OrderedDict[str, Shard] = OrderedDict()
+
+    def __enter__(self) -> OpenShards:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close them all; a later read opens its shard again."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def read(self, line: ManifestLine) -> Rows:
+        """Features of the shape and dtype that the line tells; their bytes are not compared.
+
+        Raises:
+            DamagedFeatures: they are not there, or not so.
+            ImportError: the store's library is not installed.
+        """
+        try:
+            rows = self._shard(line.path).read(line.key or "")
+        except FileNotFoundError:
+            raise DamagedFeatures(f"{line.path} is missing") from None
+        except KeyError:
+            raise DamagedFeatures(f"{line.path} holds nothing named {line.key!r}") from None
+        except (OSError, ValueError, TypeError, RuntimeError, AttributeError, EOFError) as error:
+            raise DamagedFeatures(f"{line.path} is damaged: {error}") from error
+        if rows.size == 0 == line.frames:
+            rows = rows.reshape(0, line.channels)
+        if (rows.shape, rows.dtype.name) != ((line.frames, line.channels), line.dtype):
+            raise DamagedFeatures(
+                f"{line.path} holds {_described(rows.shape, rows.dtype)}, "
+                f"the manifest says {_described((line.frames, line.channels), np.dtype(line.dtype))}"
+            )
+        return rows
+
+    def _shard(self, path: str) -> Shard:
+        shard = self._open.get(path)
+        if shard is None:
+            while len(self._open) >= LIMIT:
+                self._open.popitem(last=False)[1].close()
+            shard = self._open[path] = store_of(path).open(self._folder / path)
+        self._open.move_to_end(path)
+        return shard
+
+
+def digest(rows: Rows) -> str:
+    """sha256 of the features as the manifest has it."""
+    return hashlib.sha256(
+        np.ascontiguousarray(rows, rows.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
+    ).hexdigest()
+
+
+def _described(shape: tuple[int, ...], dtype: np.dtype) -> str:
+    return f"{' x '.join(map(str, shape))} {dtype.name}"
