@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from speechconv.stores.npy_tree import stored_features
 from speechconv.stores.statistics_file import Numbers, read_statistics, write_statistics
+from speechconv.stores.walk import stored_features
 
 BLOCK = 1 << 18
 """Values that are taken to float64 at a time."""
