@@ -112,6 +112,9 @@ PARTS: dict[type[nn.Module], tuple[str, str | None]] = {
 UNSTORED = {"inplace", "device", "dtype", "args", "kwargs", "min_value", "max_value"}
 """Arguments of torch's modules that are refused here, change no number, or are old names of others."""
 
+READ_ONCE = frozenset({"file"})
+"""Arguments whose content the stage holds with its weights from then on."""
+
 
 def build_stages(tables: Any, context: Mapping[str, Any], where: str) -> list[nn.Module]:
     """The modules that the tables describe, in order; an stft hands its n_fft to those behind it, a mel its n_mels.
@@ -216,7 +219,7 @@ def describe_stage(layer: nn.Module) -> Table:
         return table | {"layers": [describe_stage(part) for _, part in named_parts(layer)]}
     parameters = _parameters(kind)
     for key in parameters:
-        if key not in _inherited(parameters) - OVERRIDABLE:
+        if key not in (_inherited(parameters) - OVERRIDABLE) | READ_ONCE:
             table[key] = _to_toml(_setting(layer, key))
     return table
 

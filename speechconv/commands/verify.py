@@ -81,7 +81,7 @@ def add(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from speechconv.verification.report import check_output
+    from speechconv.pages.document import check_output
     from speechconv.verification.verifier import verify
 
     for path in (args.report, args.json):

@@ -11,6 +11,8 @@ The sliding window of frame t in a signal of T frames is [a, b), W its length:
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Literal, get_args
 
 import torch
@@ -22,6 +24,7 @@ from speechconv.layer import Layer
 from speechconv.layout import check_real, zero_past
 from speechconv.moments import Moments, UtteranceStatistics, Window
 from speechconv.plan import Clock, Edge, Memory, NotStreamable, Plan, State
+from speechconv.stores.statistics_file import Numbers, read_statistics
 
 Statistics = Literal["utterance", "frozen"]
 VARIANCE_FLOOR = 1e-10
@@ -34,17 +37,21 @@ class CMVN(UtteranceStatistics):
     Args:
         channels: of a frame, >= 1.
         statistics: "utterance" takes them from each row, valid frames only (it cannot stream); "frozen" uses given:
-            `Pipeline.calibrate` makes them from audio, and they are saved with the weights.
+            `Pipeline.calibrate` makes them from audio, and they are saved with the weights. None: "frozen" with a file,
+            else "utterance".
         norm_vars: divide by the deviation too; False takes the mean off alone.
         correction: taken off the number of frames that the variance is divided by: 0, or 1 (unbiased).
         eps: added to the variance, or to the deviation, > 0.
         eps_on: "variance" or "deviation".
+        file: that holds frozen statistics (`speechconv stats`, or Kaldi's compute-cmvn-stats). It is read now, and its
+            numbers are saved with the weights: a saved pipeline does not name it, and needs it no more.
 
     Shape:
         (batch, frames, channels) -> the same
 
     Raises:
-        ValueError: an argument outside its range; frozen statistics that were never given.
+        ValueError: an argument outside its range; frozen statistics that were never given; a file of other channels.
+        FileNotFoundError: no such file.
 
     The statistics are taken in float64. One valid frame gives 0, whatever the correction.
 
@@ -60,15 +67,21 @@ class CMVN(UtteranceStatistics):
         self,
         channels: int,
         *,
-        statistics: Statistics = "utterance",
+        statistics: Statistics | None = None,
         norm_vars: bool = True,
         correction: int = 0,
         eps: float = 1e-10,
         eps_on: Literal["variance", "deviation"] = "variance",
+        file: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__()
+        given = None if file is None else read_statistics(Path(file))
         channels = check_count("channels", channels)
+        if statistics is None:
+            statistics = "utterance" if given is None else "frozen"
         check_choice("statistics", statistics, get_args(Statistics))
+        if given is not None and statistics != "frozen":
+            raise ValueError(f"statistics (={statistics!r}) of the utterance need no file; drop one of the two.")
         check_flag("norm_vars", norm_vars)
         check_choice("correction", correction, (0, 1))
         check_choice("eps_on", eps_on, ("variance", "deviation"))
@@ -79,6 +92,9 @@ class CMVN(UtteranceStatistics):
         self.window = Window(channels)
         if statistics == "frozen":
             self._hold(torch.full((channels,), torch.nan), torch.full((channels,), torch.nan))
+        if given is not None:
+            self.hold(given)
+            self.to(torch.get_default_dtype())
 
     @property
     def policy(self) -> Statistics:
@@ -88,6 +104,21 @@ class CMVN(UtteranceStatistics):
         self.statistics = "frozen"
         frames = (moments.count - self.correction).clip(min=1)
         self._hold(moments.mean[0], moments.scatter[0].diagonal() / frames)
+
+    def hold(self, given: Numbers) -> None:
+        """Freeze the statistics that a file holds, in float64 until the layer is cast.
+
+        Raises:
+            ValueError: another number of channels.
+        """
+        if len(given.mean) != self.channels:
+            raise ValueError(
+                f"the statistics are of {len(given.mean)} channels, the frames have {self.channels}; take them from "
+                "features of this pipeline: speechconv stats."
+            )
+        mean, variance = torch.from_numpy(given.mean), torch.from_numpy(given.variance)
+        scatter = (variance * given.count).diag()
+        self.freeze(Moments(torch.tensor([float(given.count)], dtype=torch.float64), mean[None], scatter[None]))
 
     def valid(self, x: Tensor) -> Tensor:
         return self._normalised(x, *self.frozen)

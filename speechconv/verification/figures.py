@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from speechconv.pages.chart import Axis, Chart
 from speechconv.verification.answers import BankAnswer, DriftAnswer, FilterAnswer, ProbeAnswer, SoundAnswer
-from speechconv.verification.chart import Axis, Chart
 from speechconv.verification.filter_bank import FilterBank
 from speechconv.verification.spectra import half_powers
 

@@ -7,25 +7,15 @@ import math
 import os
 from collections.abc import Iterable
 from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 
+from speechconv.pages.document import document
+from speechconv.pages.page import cards, figure_grid, hertz, key, number, percent, section, table
 from speechconv.verification import figures
 from speechconv.verification.answers import BankAnswer, Check, FilterAnswer, PairsAnswer, Verification
 from speechconv.verification.filter_bank import FilterBank
-from speechconv.verification.page import cards, figure_grid, hertz, key, number, percent, section, table
 
 SCALE_NAMES = {"linear": "linear", "mel_htk": "mel (HTK)", "mel_slaney": "mel (Slaney)", "bark": "Bark", "erb": "ERB"}
-
-
-def check_output(path: str | os.PathLike[str]) -> None:
-    """Before the work, not after it: FileNotFoundError or ValueError where no file can be written at that path."""
-    path = Path(path)
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; name the file to write in it.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"no folder {path.parent} to write {path.name} in; make it first.")
 
 
 def write_report(
@@ -57,12 +47,10 @@ def write_report(
         _filter_table(verification),
         _method(verification, bank, reference),
     )
-    folder = files("speechconv.verification")
-    page = Template(folder.joinpath("report.html").read_text("utf-8")).substitute(
-        title=escape(f"{_subject(verification)}: verification of filters"),
-        style=folder.joinpath("report.css").read_text("utf-8").strip(),
-        body="\n".join(part for part in sections if part),
-        data=_json_in_html(verification),
+    page = document(
+        f"{_subject(verification)}: verification of filters",
+        "\n".join(part for part in sections if part),
+        behind=f'<script type="application/json" id="verification">\n{_json_in_html(verification)}\n</script>\n',
     )
     Path(path).write_text(page, "utf-8")
 

@@ -19,6 +19,7 @@ from speechconv.conv import Conv1d
 from speechconv.frontend.stft import ConvSTFT
 from speechconv.layer import Layer
 from speechconv.layout import WAVEFORM
+from speechconv.pages.document import check_output
 from speechconv.pipeline import Pipeline
 from speechconv.stages import check_known
 from speechconv.verification import answers
@@ -31,7 +32,7 @@ from speechconv.verification.identity import fit_stft, identify, nearest_stft
 from speechconv.verification.pairing import halves
 from speechconv.verification.pairs import examine_pairs
 from speechconv.verification.probe import probe
-from speechconv.verification.report import check_output, write_report
+from speechconv.verification.report import write_report
 from speechconv.verification.scales import SCALES, fit_scales
 from speechconv.verification.sound import sound
 from speechconv.verification.sources import SAMPLE_RATE, bank_of, in_double, parse_reference, pipeline_in, read_bank

@@ -21,8 +21,8 @@ from speechconv.verification.filter_bank import FilterBank
 from speechconv.verification.filter_shape import describe_filters
 from speechconv.verification.report import write_report
 from speechconv.verification.scales import SCALES
+from tests.pages.drawings import Drawing
 from tests.verification.banks import HZ, Array, dft, gabor, hann, noise, pairs, real_only
-from tests.verification.drawings import Drawing
 from tests.verification.verifications import verified
 
 COLOUR = 60 / 255 / 2 + 1e-6  # half a step of the colour scale, dB

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from speechconv.verification.png import png_data_uri
+from speechconv.pages.png import png_data_uri
 
 
 def test_pillow_reads_the_colours_that_matplotlib_gives_each_value() -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from speechconv.verification.chart import Axis, Chart
-from tests.verification.drawings import Drawing
+from speechconv.pages.chart import Axis, Chart
+from tests.pages.drawings import Drawing
 
 
 @pytest.mark.parametrize(

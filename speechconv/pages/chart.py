@@ -10,7 +10,7 @@ from html import escape
 import torch
 from torch import Tensor
 
-from speechconv.verification.png import png_data_uri
+from speechconv.pages.png import png_data_uri
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 440, 62, 14, 12, 46
 """Of a chart in SVG units; one unit is about a pixel, so that text is as large as the page's on a telephone."""
