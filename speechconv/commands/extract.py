@@ -1,12 +1,45 @@
-"""`speechconv extract`: sound files -> feature files with a manifest."""
+"""`speechconv extract`: sounds -> features with a manifest."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
-from speechconv.commands.options import add_command, add_pipeline_options, add_sound_options, chosen_pipeline
+from speechconv.commands.options import (
+    add_command,
+    add_pipeline_options,
+    add_sound_options,
+    chosen_pipeline,
+    number_of_bytes,
+)
 from speechconv.commands.output import say
+from speechconv.commands.status import FAILED, OK
+
+STORES = ("npy", "kaldi", "hdf5", "tar", "safetensors", "parquet")
+ARK_STDOUT = "ark:-"
+
+OPTIONS = (
+    *("random_weights", "cmvn", "channel", "resample", "min_duration", "max_duration", "segments", "allow_commands"),
+    *("null_separated", "dtype", "jobs", "timeout", "engine", "device", "precision", "batch", "shard", "identity"),
+)
+"""That go to `extract` as they are."""
+DESCRIPTION = """\
+Write features of (frames, channels) for each sound into OUT, with:
+
+  OUT/manifest.jsonl  a line for each: id, audio, num_samples, frames, path, sha256, ...
+  OUT/errors.jsonl    a line for each input that failed, and why; it never stops the others
+  OUT/skipped.jsonl   a line for each that --min-duration or --max-duration left out
+  OUT/run.json        the recipe, versions, options and totals of the run
+
+The same command again goes on from where it was stopped, tries what failed again, and does what is new. The bytes of
+features do not depend on --jobs, --shard, --engine or restarts.
+
+INPUT is a file, a folder (searched for wav, flac, ogg, mp3), a quoted glob, or a list: Kaldi's wav.scp (with segments
+beside it) or data folder, JSON lines (audio_filepath, offset, duration), lhotse's recordings or cuts, CSV or TSV with a
+path column, or - for a list of paths on stdin. How each was read is said on stderr.
+
+exit status: 0 all good, 2 usage, 3 some inputs failed, 4 disk full, 130 Ctrl-C"""
 
 
 def add(commands: Any) -> None:
@@ -14,42 +47,119 @@ def add(commands: Any) -> None:
         commands,
         "extract",
         run,
-        "sound files -> feature files with a manifest",
-        'speechconv extract recordings/ "more/*/*.flac" --output features --jobs 2 --set mel.n_mels=40',
+        "sounds -> features with a manifest",
+        'speechconv extract recordings/ "more/*/*.flac" --output features --jobs 2 --set mel.n_mels=40\n'
+        "  speechconv extract data/train --output fbank --pipeline kaldi-fbank --store kaldi --jobs 8\n"
+        "  find . -name '*.wav' -print0 | speechconv extract - -0 --output ark:- | copy-feats ark:- ark,t:-",
     )
-    command.description = (
-        "Write one OUT/ID.npy of (frames, channels) float32 for each sound, mirroring the input tree, with:\n\n"
-        "  OUT/manifest.jsonl  a line for each feature file: id, audio, num_samples, frames, sha256, ...\n"
-        "  OUT/errors.jsonl    a line for each input that failed, and why; it never stops the others\n"
-        "  OUT/run.json        the pipeline, versions, options and totals of the run\n\n"
-        "Files are read block by block, whatever their length. A pipeline that cannot stream (whisper, librosa-mfcc)\n"
-        "takes each file whole, and memory grows with its length."
-    )
+    command.description = DESCRIPTION
+    command.add_argument("inputs", nargs="+", metavar="INPUT", help="file, folder, quoted glob, list, or - for stdin")
     command.add_argument(
-        "inputs", nargs="+", metavar="INPUT", help="file, folder (searched for wav, flac, ogg, mp3) or quoted glob"
+        "-o", "--output", required=True, metavar="OUT", help="folder for features and reports, or ark:- for stdout"
     )
-    command.add_argument("-o", "--output", required=True, metavar="OUT", help="folder for features and reports")
     add_pipeline_options(command)
-    command.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes (default: 1)")
-    add_sound_options(command)
-    command.add_argument("--overwrite", action="store_true", help="forget the earlier run that OUT holds")
+    command.add_argument(
+        "--cmvn", metavar="FILE", help="normalise by the global statistics that `speechconv stats` wrote"
+    )
+    _add_inputs(command.add_argument_group("inputs"))
+    _add_store(command.add_argument_group("what is stored"))
+    _add_work(command.add_argument_group("work"))
+    _add_resume(command.add_argument_group("going on"))
+
+
+def _add_inputs(group: argparse._ArgumentGroup) -> None:
+    add_sound_options(group, each=True)
+    group.add_argument("--min-duration", type=float, default=0.0, metavar="S", help="skip sounds of fewer seconds")
+    group.add_argument("--max-duration", type=float, metavar="S", help="skip sounds of more seconds")
+    group.add_argument("--segments", metavar="FILE", help="Kaldi segments for a wav.scp; 'none' to use none")
+    group.add_argument("--allow-commands", action="store_true", help="run the commands that a wav.scp holds")
+    group.add_argument("-0", dest="null_separated", action="store_true", help="names on stdin end in NUL, not newline")
+
+
+def _add_store(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--store", choices=STORES, default="npy", help="(default: npy, one OUT/ID.npy each)")
+    group.add_argument("--dtype", choices=("float32", "float16"), default="float32", help="(default: float32)")
+    group.add_argument(
+        "--shard-bytes",
+        type=number_of_bytes,
+        default=256 << 20,
+        metavar="N",
+        help="features in a file of the other stores, such as 64M (default: 256M)",
+    )
+
+
+def _add_work(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes (default: 1)")
+    group.add_argument("--timeout", type=float, metavar="S", help="give an input up after so many seconds")
+    group.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: on a cluster (default: local)")
+    group.add_argument("--device", default="auto", metavar="auto|cpu|cuda:N", help="(default: a GPU if there is one)")
+    group.add_argument(
+        "--precision", choices=("float32", "bfloat16", "float64"), help="compute in it (default: the pipeline's own)"
+    )
+    group.add_argument(
+        "--batch", type=int, metavar="N", help="short sounds computed together (default: 1; on a GPU 16)"
+    )
+    group.add_argument(
+        "--shard",
+        metavar="I/N|auto",
+        help="part I (from 0) of N of the inputs, for `speechconv merge`; auto: see Slurm",
+    )
+    group.add_argument(
+        "--progress",
+        choices=("auto", "off", "json"),
+        default="auto",
+        help="on stderr: a bar if it is a terminal, or JSON lines (default: auto)",
+    )
+
+
+def _add_resume(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--identity",
+        choices=("stat", "sha256"),
+        default="stat",
+        help="know an input again by its size and time, or by its content (default: stat)",
+    )
+    group.add_argument("--overwrite", action="store_true", help="forget the earlier run that OUT holds")
+    group.add_argument(
+        "--resume-mixed", action="store_true", help="keep features of other recipes that OUT holds beside the new ones"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     from speechconv.extraction import extract
 
     source, overrides = chosen_pipeline(args)
+    options = {name: getattr(args, name) for name in OPTIONS}
+    if args.output == ARK_STDOUT:
+        return _to_stdout(extract(args.inputs, source, overrides=overrides, **options))
     summary = extract(
         args.inputs,
-        args.output,
-        pipeline=source,
+        source,
+        out=args.output,
         overrides=overrides,
-        jobs=args.jobs,
-        channel=args.channel,
-        resample=args.resample,
+        store=args.store,
+        shard_bytes=args.shard_bytes,
         overwrite=args.overwrite,
-        random_weights=args.random_weights,
-        progress=True,
+        resume_mixed=args.resume_mixed,
+        progress=args.progress,
+        **options,
     )
     say(f"speechconv extract: {summary}")
     return summary.exit_status
+
+
+def _to_stdout(items: Any) -> int:
+    """A Kaldi archive of what gets done, for the next program in a pipe; what fails is said."""
+    from speechconv.stores.kaldi_ark import ArkStream
+
+    stream = ArkStream(sys.stdout.buffer)
+    failed = 0
+    for item in items:
+        if item.features is not None:
+            stream.write(item.id, item.features.numpy())
+        elif hasattr(item.line, "message"):
+            failed += 1
+            say(f"speechconv extract: {item.line.audio}: {item.line.message}")
+        else:
+            say(f"speechconv extract: {item.line.audio}: skipped, {item.line.reason}")
+    return FAILED if failed else OK

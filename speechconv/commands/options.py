@@ -51,13 +51,14 @@ def add_set(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_sound_options(command: argparse.ArgumentParser) -> None:
+def add_sound_options(command: argparse._ActionsContainer, *, each: bool = False) -> None:
+    """Options about the sound itself; `each` allows to take every channel for itself."""
     command.add_argument(
         "--channel",
-        type=_channel,
+        type=_channel_or_each if each else _channel,
         default="mix",
-        metavar="mix|N",
-        help="mean of all channels, or one of them counted from 0 (default: mix)",
+        metavar="mix|N|each" if each else "mix|N",
+        help="mean of all channels, or one of them counted from 0" + (", or each" if each else "") + " (default: mix)",
     )
     command.add_argument(
         "--resample",
@@ -107,3 +108,20 @@ def _channel(text: str) -> int | str:
     if text == "mix" or text.isdecimal():
         return text if text == "mix" else int(text)
     raise argparse.ArgumentTypeError(f"expected 'mix' or a number counted from 0, got {text!r}")
+
+
+def _channel_or_each(text: str) -> int | str:
+    return text if text == "each" else _channel(text)
+
+
+def number_of_bytes(text: str) -> int:
+    """256M -> 268435456; k, M and G are powers of 1024.
+
+    >>> number_of_bytes("64k")
+    65536
+    """
+    units = {"k": 1 << 10, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+    digits, unit = (text[:-1], units[text[-1]]) if text and text[-1] in units else (text, 1)
+    if not digits.isdecimal() or not int(digits):
+        raise argparse.ArgumentTypeError(f"expected a number of bytes such as 64M, got {text!r}")
+    return int(digits) * unit

@@ -1,19 +1,30 @@
-"""Files -> features on disk, with a manifest and a report of everything that failed.
+"""Sounds -> features on disk, with a manifest and a report of everything that failed.
 
-inputs         files, folders and globs -> what to read, under which id
-pipelines      the pipeline of a run, built the same way in every process
-rows           a waveform through a live session -> rows of features
-feature_file   one .npy, growing row by row, visible only when whole
-manifest       manifest.jsonl and errors.jsonl, whole lines only
+inputs         files, folders, globs and lists -> what to read, under which id
+shard          the part of them that one of n runs does
+recipe         what to make of every input, and the name of that
+pipelines      the pipeline of a recipe, built the same way in every process
+sound          one pass over one input
+rows           a sound -> rows of features, at once or block by block
 worker         one input -> its feature file and its line
-supervisor     many worker processes, any of which may die
+task           what an engine works on
+in_process     engine: this process
+supervisor     engine: many worker processes, any of which may die or hang
+workforce      which engine
+interrupt      Ctrl-C as a wish
+lock           one run at a time in a folder
+resume         what an earlier run left, and what of it still holds
 ledger         lines as they come in -> reports in the order of the inputs
+progress       how far a run is
 summary        what a run came to
 run_record     run.json: what ran, with which versions, and how it ended
-engine         extract: all of it in order
+run            all of it in order, into a folder
+one_by_one     all of it in order, for programs that keep the features themselves
+engine         extract
 """
 
 from speechconv.extraction.engine import Interrupted, extract
+from speechconv.extraction.one_by_one import Extracted
 from speechconv.extraction.summary import Summary
 
-__all__ = ["Interrupted", "Summary", "extract"]
+__all__ = ["Extracted", "Interrupted", "Summary", "extract"]

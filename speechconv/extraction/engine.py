@@ -159,7 +159,11 @@ def extract(
     workforce = Workforce(check_count("jobs", jobs), timeout, engine)
     part = None if shard is None else parse_shard(shard)
     found = find_inputs(
-        _named(inputs), segments=segments, allow_commands=allow_commands, null_separated=null_separated, each_channel=each
+        _named(inputs),
+        segments=segments,
+        allow_commands=allow_commands,
+        null_separated=null_separated,
+        each_channel=each,
     )
     items = [item for item in found.items if part is None or part.holds(item.id)]
     if out is None:

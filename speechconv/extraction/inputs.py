@@ -44,7 +44,13 @@ class Input:
     error: str = "ValueError"
 
 
-def find_inputs(named: Sequence[str | os.PathLike[str]]) -> list[Input]:
+@dataclass
+class Found:
+    items: list[Input]
+    statements: list[str]
+
+
+def find_inputs(named: Sequence[str | os.PathLike[str]], **_) -> Found:
     """Everything that `named` files, folders and globs stand for; inputs with a problem keep their place.
 
     Raises:
@@ -54,7 +60,7 @@ def find_inputs(named: Sequence[str | os.PathLike[str]]) -> list[Input]:
     if all(item.problem for item in found):
         problems = "; ".join(f"{item.audio}: {item.problem}" for item in found) or "no input was named."
         raise ValueError(f"nothing to extract: {problems}")
-    return _refuse_same_output(_with_extensions(_refuse_same_file(found)))
+    return Found(_refuse_same_output(_with_extensions(_refuse_same_file(found))), [])
 
 
 def _find(name: str) -> Iterator[Input]:

@@ -27,7 +27,7 @@ def only_run_in(out: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ValueError(
-                f"another extract is at work in {out}; wait for it, choose another folder, or give each its own --shard."
+                f"another extract is at work in {out}; wait for it, choose another folder, or give each a --shard."
             ) from None
         yield
         (out / LOCK).unlink(missing_ok=True)

@@ -41,18 +41,18 @@ class Earlier:
     Attributes:
         done: places of inputs whose features are stored.
         spooled: lines of features that wait to be packed; their paths are under the spool.
-        frames, audio_seconds: of both.
+        paths: that the manifest still names.
+        frames: of what need not be done.
     """
 
     done: set[int] = field(default_factory=set)
     spooled: list[ManifestLine] = field(default_factory=list)
+    paths: set[str] = field(default_factory=set)
     frames: int = 0
-    audio_seconds: float = 0.0
 
     def add(self, place: int, line: ManifestLine) -> None:
         self.done.add(place)
         self.frames += line.frames
-        self.audio_seconds += line.num_samples / line.sample_rate
 
 
 def look_back(
@@ -80,11 +80,11 @@ def look_back(
         place = places.get(line.id)
         if not exists(line.path):
             return False
-        if place is None:
-            return True
-        if not _same_input(line, items[place], recipe):
-            return False
-        earlier.add(place, line)
+        if place is not None and items[place].problem is None:
+            if not _same_input(line, items[place], recipe):
+                return False
+            earlier.add(place, line)
+        earlier.paths.add(line.path)
         return True
 
     rewrite_lines(out, ManifestLine, holds)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -20,11 +19,11 @@ from speechconv.extraction.recipe import Facts, Recipe
 from speechconv.extraction.resume import SPOOL, Earlier, forget_earlier_run, look_back
 from speechconv.extraction.run_record import RunRecord, read_run
 from speechconv.extraction.summary import Status, Summary
-from speechconv.extraction.task import Engine, Stop, Task
+from speechconv.extraction.task import Engine, Task
 from speechconv.extraction.workforce import Workforce
-from speechconv.stores.manifest import MANIFEST, ErrorLine
-from speechconv.stores.packer import Packer
-from speechconv.stores.registry import STORES
+from speechconv.stores.manifest import MANIFEST, ErrorLine, ManifestLine, read_lines
+from speechconv.stores.packer import Packer, next_number, remove_orphans
+from speechconv.stores.registry import store_named
 
 
 class Run:
@@ -57,8 +56,9 @@ class Run:
         self._options = options
         self._statements = statements
         self._progress = progress
-        self._store = checked_store(options["store"], recipe.dtype)
-        self._packs = self._store.name != "npy"
+        self._store = store_named(options["store"])
+        self._store.check(recipe.dtype)
+        self._packs = not self._store.one_each
         self._recipe = replace(recipe, folder=out / SPOOL if self._packs else out)
         self._places: dict[str, int] = {}
         for place, item in enumerate(items):
@@ -88,7 +88,7 @@ class Run:
         earlier = look_back(self._out, self._items, self._places, self._recipe, facts, mixed=mixed)
         record = RunRecord(self._out, facts, self._options, self._statements)
         record.begin()
-        with Ledger(self._out, self._places, self._packer()) as ledger:
+        with Ledger(self._out, self._places, self._packer(earlier.paths)) as ledger:
             ledger.tally.reuse(len(earlier.done), earlier.frames)
             progress = Progress(len(self._items), ledger.tally, self._progress)
             status: Status = "failed"
@@ -118,6 +118,7 @@ class Run:
             status = _disk_full_or_raise(error)
         try:
             ledger.finish()
+            self._store.index(self._out, read_lines(self._out, ManifestLine))
         except OSError as error:
             status = _disk_full_or_raise(error)
         return status
@@ -135,10 +136,11 @@ class Run:
             if item.problem is None and place not in earlier.done:
                 yield Task(place, item)
 
-    def _packer(self) -> Packer | None:
+    def _packer(self, named: set[str]) -> Packer | None:
         if not self._packs:
             return None
-        return Packer(self._out, self._store, shard_bytes=self._options["shard_bytes"])
+        remove_orphans(self._out, named)
+        return Packer(self._out, self._store, shard_bytes=self._options["shard_bytes"], first=next_number(named))
 
     def _check_folder(self) -> None:
         if self._out.exists() and not self._out.is_dir():

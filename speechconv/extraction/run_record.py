@@ -11,8 +11,8 @@ options             as given to `extract`
 inputs              how each input was read
 started, ended      UTC, ISO 8601; ended is null while the run goes on
 status              "running" (also after a kill), "finished", "interrupted", "disk full", "failed"
-totals              files_ok, files_reused, files_failed, files_skipped, files_left, frames, audio_seconds, wall_seconds;
-                    null while it runs
+totals              files_ok, files_reused, files_failed, files_skipped, files_left, frames, audio_seconds and
+                    wall_seconds; null while it runs
 real_time_factor    wall seconds for one second of the audio that this run computed; null without any
 """
 

@@ -1,6 +1,6 @@
 """--shard i/n: the part of all inputs that one of n runs does; an id's part never depends on the others.
 
-    part of an id = blake2b(id) mod n
+part of an id = blake2b(id) mod n
 """
 
 from __future__ import annotations

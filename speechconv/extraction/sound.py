@@ -63,7 +63,7 @@ class Pass:
         status = None if item.is_command else os.stat(item.audio) if os.path.exists(item.audio) else None
         channel = recipe.channel if item.channel is None else item.channel
         with _opened(item) as sound:
-            self._check_duration(sound.num_samples, sound.sample_rate)
+            self._check_duration(getattr(sound, "num_samples", None), sound.sample_rate)
             waveform = Waveform(sound, sample_rate=self._sample_rate, channel=channel, resample=recipe.resample)
             for block in waveform.blocks():
                 self.num_samples += len(block)
@@ -83,9 +83,9 @@ class Pass:
             "audio_bytes": status and status.st_size,
             "audio_mtime_ns": status and status.st_mtime_ns,
             "audio_sha256": None if status is None or recipe.identity == "stat" else content(item.audio),
-            "peak": waveform.peak,
-            "rms": waveform.rms,
-            "clipped": waveform.clipped,
+            "peak": getattr(waveform, "peak", 0.0),
+            "rms": getattr(waveform, "rms", 0.0),
+            "clipped": getattr(waveform, "clipped", 0),
         }
 
     def _check_duration(self, samples: int | None, sample_rate: int) -> None:

@@ -148,7 +148,7 @@ def _decoded(data: bytes, kind: type[AnyLine], where: str) -> AnyLine:
 
 
 def rewrite_lines(out: Path, kind: type[AnyLine], keep: Callable[[AnyLine], bool]) -> None:
-    """Leave only lines that are to be kept, of an id the first; all at once, or not at all.
+    """Leave only lines that are to be kept, of an id in the manifest the first; all at once, or not at all.
 
     Raises:
         ValueError: a line that speechconv did not write; and whatever `keep` raises. The file is as it was then.
@@ -159,7 +159,7 @@ def rewrite_lines(out: Path, kind: type[AnyLine], keep: Callable[[AnyLine], bool
     try:
         with open(temporary, "wb") as file:
             for line in read_lines(out, kind):
-                if line.id in seen or not keep(line):
+                if (kind is ManifestLine and line.id in seen) or not keep(line):
                     dropped = True
                     continue
                 seen.add(line.id)
