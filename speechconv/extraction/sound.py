@@ -60,7 +60,7 @@ class Pass:
             LeftOut: it is too short or too long.
         """
         item, recipe = self._item, self._recipe
-        status = None if item.is_command else os.stat(item.audio) if os.path.exists(item.audio) else None
+        status = None if item.is_command else _status(item.audio)
         channel = recipe.channel if item.channel is None else item.channel
         with _opened(item) as sound:
             self._check_duration(getattr(sound, "num_samples", None), sound.sample_rate)
@@ -102,6 +102,14 @@ def content(path: str) -> str:
     """sha256 of a file, hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _status(path: str) -> os.stat_result | None:
+    """None where it cannot be asked for, of which opening the file tells more."""
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
 
 
 def _opened(item: Input) -> AudioFile:

@@ -3,14 +3,17 @@
     .speechconv-HOST-ID.tmp     a header of fixed size that still says 0 frames, then rows
     commit                      the header gets the number of frames, the file gets its name
 
-A thread writes one file at a time, so its number names the temporary file; a later run finds what a killed one left.
+Rows that come all at once go out in one call, header included. A thread writes one file at a time, so its number names
+the temporary file; a later run finds what a killed one left.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import threading
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -52,30 +55,33 @@ class FeatureFile:
         self.frames = 0
         self._digest = hashlib.sha256()
         self._temporary = temporary_name(path.parent, threading.get_native_id())
-        try:
-            self._file = open(self._temporary, "wb")  # noqa: SIM115 - closed by __exit__
-        except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(self._temporary, "wb")  # noqa: SIM115 - closed by __exit__
-        self._write_header()
+        self._descriptor: int | None = None
+        self._is_half = False
+        self._first: memoryview | None = None
 
     def __enter__(self) -> FeatureFile:
         return self
 
     def __exit__(self, *_: object) -> None:
         """Close; unless it was committed, forget all of it."""
-        try:
-            self._file.close()
-        finally:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        if self._is_half:
             self._temporary.unlink(missing_ok=True)
 
-    def append(self, rows: NDArray[np.float32]) -> None:
+    def append(self, rows: NDArray) -> None:
         """Add (n, channels) rows, n >= 0."""
         if rows.shape[1:] != (self.channels,):
             raise ValueError(f"expected rows of shape (n, {self.channels}), got {rows.shape}.")
-        data = np.ascontiguousarray(rows, self.dtype).data
+        if not len(rows):
+            return
+        data = memoryview(np.ascontiguousarray(rows, self.dtype)).cast("B")
         self._digest.update(data)
-        self._file.write(data)
+        if self._descriptor is None and self._first is None:
+            self._first = data
+        else:
+            self._begin()
+            self._write(data)
         self.frames += len(rows)
 
     def commit(self) -> str:
@@ -87,17 +93,49 @@ class FeatureFile:
         Nothing is forced to disk, which would take longer than the features of a short file: a power failure may cost
         the last seconds of a run, and the manifest's sha256 tells which files.
         """
-        self._file.seek(0)
-        self._write_header()
-        self._file.flush()
+        if self._descriptor is None:
+            self._begin()
+        else:
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            self._write(self._header())
+        os.close(self._descriptor)
+        self._descriptor = None
         os.replace(self._temporary, self.path)
+        self._is_half = False
         return self._digest.hexdigest()
 
-    def _write_header(self) -> None:
-        """numpy leaves room in it for any number of rows, so its size never changes."""
-        np.lib.format.write_array_header_1_0(
-            self._file, {"descr": self.dtype.str, "fortran_order": False, "shape": (self.frames, self.channels)}
-        )
+    def _begin(self) -> None:
+        """The file, with the rows that are there so far."""
+        if self._descriptor is None:
+            self._descriptor = _created(self._temporary)
+            self._is_half = True
+            self._write(self._header() + (self._first or b""))
+            self._first = None
+
+    def _write(self, data: bytes | memoryview) -> None:
+        assert self._descriptor is not None
+        while data:
+            data = data[os.write(self._descriptor, data) :]
+
+    def _header(self) -> bytes:
+        return _header(self.dtype.str, self.frames, self.channels)
+
+
+@lru_cache(maxsize=4096)
+def _header(dtype: str, frames: int, channels: int) -> bytes:
+    """numpy leaves room in it for any number of rows, so its size never changes."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": (frames, channels)})
+    return file.getvalue()
+
+
+def _created(path: Path) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    try:
+        return os.open(path, flags, 0o666)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, flags, 0o666)
 
 
 def temporary_name(folder: Path, thread: int) -> Path:
