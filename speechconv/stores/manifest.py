@@ -132,15 +132,34 @@ def read_lines(out: Path, kind: type[AnyLine]) -> Iterator[AnyLine]:
     with open(path, "rb") as file:
         for number, data in enumerate(file, 1):
             if data.endswith(b"\n"):
-                yield _decoded(data, kind, f"{path}, line {number}")
+                yield decode_line(data, kind, f"{path}, line {number}")
 
 
-def _decoded(data: bytes, kind: type[AnyLine], where: str) -> AnyLine:
+def decode_line(data: bytes, kind: type[AnyLine], where: str) -> AnyLine:
+    """What `encode_line` was given.
+
+    Raises:
+        ValueError: no line of that kind; the message begins with `where` it stands.
+    """
     try:
         fields: dict[str, Any] = json.loads(data)
         return kind(**fields)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{where} is not a line that speechconv wrote ({error}); choose another folder.") from None
+
+
+def manifest_of(folder: Path) -> Path:
+    """Where the manifest of a finished run is.
+
+    Raises:
+        FileNotFoundError: there is none; says where one comes from.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{folder} holds no {MANIFEST}; expected a folder that speechconv extract, merge or convert wrote."
+        )
+    return path
 
 
 class JsonLines:
