@@ -136,10 +136,15 @@ def read_lines(out: Path, kind: type[AnyLine]) -> Iterator[AnyLine]:
     with open(path, "rb") as file:
         for number, data in enumerate(file, 1):
             if data.endswith(b"\n"):
-                yield _decoded(data, kind, f"{path}, line {number}")
+                yield decode_line(data, kind, f"{path}, line {number}")
 
 
-def _decoded(data: bytes, kind: type[AnyLine], where: str) -> AnyLine:
+def decode_line(data: bytes, kind: type[AnyLine], where: str) -> AnyLine:
+    """What `encode_line` was given.
+
+    Raises:
+        ValueError: no line of that kind; the message begins with `where` it stands.
+    """
     try:
         fields: dict[str, Any] = json.loads(data)
         return kind(**fields)
@@ -188,6 +193,20 @@ def sort_lines(out: Path, kind: type[Line], place: Callable[[str], int]) -> None
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def manifest_of(folder: Path) -> Path:
+    """Where the manifest of a finished run is.
+
+    Raises:
+        FileNotFoundError: there is none; says where one comes from.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{folder} holds no {MANIFEST}; expected a folder that speechconv extract, merge or convert wrote."
+        )
+    return path
 
 
 class JsonLines:

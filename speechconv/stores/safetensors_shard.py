@@ -1,6 +1,6 @@
 """The safetensors store: a tensor for each id; read by safetensors in any language, without a copy.
 
-    header length(uint64)  {"ID": {"dtype": "F32", "shape": [frames, channels], "data_offsets": [begin, end]}, ...}  rows
+    header length(uint64)  {"ID": {"dtype": "F32", "shape": [frames, channels], "data_offsets": [0, end]}, ...}  rows
 
 features.safetensors.index.json tells which shard holds which id, as transformers does for the parts of a model. Only
 the name "__metadata__", which the format keeps for itself, and bytes that are no UTF-8 are percent-encoded.

@@ -13,7 +13,7 @@ import tarfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -64,7 +64,7 @@ def kaldi_native_sequential(out: Path) -> Iterator[tuple[str, np.ndarray]]:
 
     for path in shards(out, ".ark"):
         with kaldi_native_io.SequentialFloatMatrixReader(f"ark:{path}") as reader:
-            yield from ((key, np.array(value)) for key, value in reader)
+            yield from ((key, np.array(value)) for key, value in cast(Any, reader))
 
 
 def kaldiio_scp(out: Path) -> Iterator[tuple[str, np.ndarray]]:
@@ -82,14 +82,15 @@ def h5py_files(out: Path) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def webdataset_tars(out: Path) -> Iterator[tuple[str, np.ndarray]]:
-    import webdataset
+    import webdataset.compat
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # webdataset leaves its files to the garbage collector
-        for sample in webdataset.WebDataset(shards(out, ".tar"), shardshuffle=False).decode():
+        samples: Any = webdataset.compat.WebDataset(shards(out, ".tar"), shardshuffle=False).decode()
+        for sample in samples:
             assert {key for key in sample if not key.startswith("__")} == {"npy"}
             yield sample["__key__"], sample["npy"]
-        del sample
+        samples = sample = None
         gc.collect()
 
 
@@ -107,9 +108,8 @@ def pandas_rows(out: Path) -> Iterator[tuple[str, np.ndarray]]:
     import pandas
 
     assert len(shards(out, ".parquet"))
-    for row in pandas.read_parquet(out).itertuples():
-        dtype: Any = row.features.dtype
-        yield row.id, np.asarray(row.features, dtype).reshape(row.frames, row.channels)  # pyright: ignore[reportCallIssue, reportArgumentType]
+    for row in pandas.read_parquet(out).to_dict("records"):
+        yield row["id"], row["features"].reshape(row["frames"], row["channels"])
 
 
 def arrow_dataset(out: Path) -> Iterator[tuple[str, np.ndarray]]:
