@@ -32,8 +32,9 @@ def loudness(counts: Counter[int]) -> str:
     """How many files are how loud; the axis covers at least 20 dB."""
     first, last = min(counts), max(counts) + 1
     edges = [LOUDNESS_STEP * number for number in range(first, last + 1)]
-    low = min(edges[0], edges[-1] - 20)
-    x = Axis("root mean square (dB of full scale)", low, max(edges[-1], low + 20))
+    low, high = min(edges[0], edges[-1] - 20), edges[-1]
+    room = 0.05 * (high - low)  # a tick in the corner would meet the other axis's
+    x = Axis("root mean square (dB of full scale)", low - room, high + room)
     return _histogram(x, edges, [counts[number] for number in range(first, last)], "Histogram of loudness")
 
 

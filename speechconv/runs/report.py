@@ -293,11 +293,13 @@ def _factor(seconds: float, audio: float) -> str:
 def _duration(seconds: float) -> str:
     """As a person says it.
 
-    >>> [_duration(seconds) for seconds in (0.0123, 59.96, 61, 7260, 360000)]
-    ['0.012 s', '60 s', '1 min 1 s', '2 h 1 min', '100 h']
+    >>> [_duration(seconds) for seconds in (0.01234, 0.5, 59.96, 61, 7260, 360000)]
+    ['12.3 ms', '0.5 s', '1 min 0 s', '1 min 1 s', '2 h 1 min', '100 h']
     """
-    if seconds < 60:
-        return f"{seconds:.3f} s" if seconds < 0.1 else f"{float(f'{seconds:.3g}'):g} s"
+    if seconds < 0.1:
+        return f"{1000 * seconds:.3g} ms"
+    if seconds < 59.95:
+        return f"{seconds:.3g} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours >= 100:

@@ -107,7 +107,8 @@ class Tally:
         silent: by their duration.
         clipped: by the share of their samples at full scale.
         slowest: by the seconds that they took.
-        excerpts: a few lines with frames, drawn by their checksums: the same ones whatever their order.
+        excerpts: a few lines with frames that are not silent, drawn by their checksums: the same ones whatever their
+            order.
         failures, skipped: by reason.
     """
 
@@ -115,7 +116,6 @@ class Tally:
     frames: int = 0
     audio_seconds: float = 0.0
     work_seconds: float = 0.0
-    longest: float = 0.0
     durations: Counter[int] = field(default_factory=Counter)
     loudness: Counter[int] = field(default_factory=Counter)
     silent: Most[ManifestLine] = field(default_factory=lambda: Most(LISTED))
@@ -141,7 +141,7 @@ class Tally:
         if line.clipped:
             self.clipped.add(line.clipped / max(1, line.num_samples), line)
         self.slowest.add(line.seconds, line)
-        if line.frames:
+        if line.frames and level >= SILENT_DBFS:
             self.excerpts.add(-int(line.sha256[:12] or "0", 16), line)
 
 
