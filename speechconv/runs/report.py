@@ -125,7 +125,7 @@ def _numbers(record: Record, tally: Tally) -> str:
         words = "Of all workers together, reading and writing included."
         shown.append(("Work for a second of sound", f"{number(tally.work_seconds / audio, 3)} s", words))
     shown += [
-        ("Silent", f"{tally.silent.count:,}", f"Below {SILENT_DBFS:g} dB of full scale on average."),
+        ("Silent", f"{tally.silent.count:,}", f"Below −{-SILENT_DBFS:g} dB of full scale on average."),
         ("At full scale", f"{tally.clipped.count:,}", "With samples at 0.999 or more: perhaps clipped."),
     ]
     return section("In numbers", cards(shown))
@@ -137,9 +137,8 @@ def _failures(reasons: Reasons) -> str:
     rows = [
         (
             f"{reason.count:,}",
-            plain(reason.stage),
-            plain(reason.error),
-            _words(reason.examples[0].message if reason.count == 1 else reason.message),  # type: ignore[union-attr]
+            _words(reason.first if reason.count == 1 else reason.message),
+            f"{plain(reason.stage)}<br>{plain(reason.error)}",
             _examples(line.audio for line in reason.examples),
         )
         for reason in reasons.items
@@ -148,7 +147,7 @@ def _failures(reasons: Reasons) -> str:
         f"{reasons.count:,} inputs have no features. N stands for numbers and names that differ; errors.jsonl has all."
     )
     return section(
-        "Failures by reason", _left(("inputs", "stage", "class", "reason", "such as"), rows, "Failures"), intro
+        "Failures by reason", _left(("inputs", "reason", "stage, class", "such as"), rows, "Failures"), intro
     )
 
 

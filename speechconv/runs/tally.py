@@ -48,11 +48,19 @@ class Most(Generic[Item]):
 
 @dataclass
 class Reason:
-    """Why inputs failed, or were left out."""
+    """Why inputs failed, or were left out.
+
+    Attributes:
+        stage, error: as in the lines; empty for inputs that were left out.
+        message: what the lines' messages have in common.
+        first: message of the first one.
+        count: of lines; a few of them are `examples`.
+    """
 
     stage: str
     error: str
     message: str
+    first: str
     count: int = 0
     examples: list[ErrorLine | SkippedLine] = field(default_factory=list)
 
@@ -70,7 +78,8 @@ class Reasons:
         key = (stage, error, message)
         if key not in self._found and len(self._found) >= REASONS:
             key = ("", "", "other reasons")
-        reason = self._found.setdefault(key, Reason(*key))
+        first = line.reason if isinstance(line, SkippedLine) else line.message
+        reason = self._found.setdefault(key, Reason(*key, first))
         reason.count += 1
         if len(reason.examples) < EXAMPLES:
             reason.examples.append(line)

@@ -44,7 +44,12 @@ def heard(folder: Path, samples: np.ndarray, rate: int = 16000, name: str = "x.w
     folder.mkdir(exist_ok=True)
     soundfile.write(path, samples, rate, subtype="FLOAT")
     status = os.stat(path)
-    usual = {"audio": str(path), "num_samples": len(samples), "audio_sample_rate": rate, "sample_rate": rate}
+    usual: dict[str, Any] = {
+        "audio": str(path),
+        "num_samples": len(samples),
+        "audio_sample_rate": rate,
+        "sample_rate": rate,
+    }
     known = usual | {"audio_bytes": status.st_size, "audio_mtime_ns": status.st_mtime_ns}
     return stored(folder, name, features(0, 50), **known | fields)
 
