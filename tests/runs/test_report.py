@@ -50,7 +50,7 @@ def heard(folder: Path, samples: np.ndarray, rate: int = 16000, name: str = "x.w
         "audio_sample_rate": rate,
         "sample_rate": rate,
     }
-    known = usual | {"audio_bytes": status.st_size, "audio_mtime_ns": status.st_mtime_ns}
+    known: dict[str, Any] = usual | {"audio_bytes": status.st_size, "audio_mtime_ns": status.st_mtime_ns}
     return stored(folder, name, features(0, 50), **known | fields)
 
 
