@@ -48,6 +48,11 @@ class Drawing:
     def stems(self, style: str = "first") -> Points:
         return [self._point(*place) for place in re.findall(r"M([\d.]+),([\d.]+)V", self._path(f"stems {style}"))]
 
+    def bars(self, style: str = "first") -> list[tuple[float, float, float]]:
+        """Left and right edge and height of each."""
+        found = re.findall(r"M([\d.]+),[\d.]+V([\d.]+)H([\d.]+)V[\d.]+Z", self._path(f"bars {style}"))
+        return [(self._x(float(left)), self._x(float(right)), self._y(float(top))) for left, top, right in found]
+
     def heat_map(self, low: float, high: float = 0.0) -> Array:
         """Its values, the bottom row first: to half a colour, (high - low) / 510."""
         return self._picture(0, low, high)
