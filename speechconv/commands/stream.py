@@ -48,20 +48,20 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from speechconv.audio.error import AudioError
     from speechconv.audio.waveform import Waveform
-    from speechconv.extraction.pipelines import build_pipeline, one_torch_thread
-    from speechconv.extraction.rows import FeatureError, check_real_features, feature_rows
+    from speechconv.extraction.pipelines import computes_in, named_pipeline, one_torch_thread
+    from speechconv.extraction.rows import FeatureError, as_array, check_real_features, live
 
     _check_stream(args)
     encoded = {"f32": _f32, "text": _text}[args.format]
-    pipe = build_pipeline(*chosen_pipeline(args), args.random_weights).fuse()
-    check_real_features(pipe)
+    pipe = named_pipeline(*chosen_pipeline(args), args.random_weights).fuse()
+    check_real_features(pipe, *computes_in(pipe))
     session = pipe.stream()
     try:
         source = _source(args)
         waveform = Waveform(source, sample_rate=pipe.sample_rate, channel=args.channel, resample=args.resample)
         with one_torch_thread():
-            for rows in feature_rows(session, waveform):
-                print_result(encoded(rows))
+            for features in live(session, waveform.blocks()):
+                print_result(encoded(as_array(features, "float32", session.num_frames - len(features))))
     except (AudioError, FeatureError) as error:
         say(f"speechconv stream: stdin {error}")
         return FAILED

@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from speechconv.audio.waveform import Channel, Resample
 from speechconv.checks import check_count
 from speechconv.extraction.inputs import find_inputs
 from speechconv.extraction.one_by_one import Extracted, one_by_one
+from speechconv.extraction.options import Options
 from speechconv.extraction.progress import ProgressMode
 from speechconv.extraction.recipe import Identity, Precision, Recipe
 from speechconv.extraction.run import Run
@@ -41,7 +42,11 @@ class Interrupted(KeyboardInterrupt):
 
 @overload
 def extract(
-    inputs: Inputs, pipeline: str | os.PathLike[str] | Pipeline = "logmel", *, out: None = None, **options: Any
+    inputs: Inputs,
+    pipeline: str | os.PathLike[str] | Pipeline = "logmel",
+    *,
+    out: None = None,
+    **options: Unpack[Options],
 ) -> Iterator[Extracted]: ...
 @overload
 def extract(
@@ -49,7 +54,7 @@ def extract(
     pipeline: str | os.PathLike[str] | Pipeline = "logmel",
     *,
     out: str | os.PathLike[str],
-    **options: Any,
+    **options: Unpack[Options],
 ) -> Summary: ...
 def extract(
     inputs: Inputs,

@@ -88,8 +88,8 @@ def look_back(
         return True
 
     rewrite_lines(out, ManifestLine, holds)
-    for kind in (ErrorLine, SkippedLine):
-        rewrite_lines(out, kind, lambda line: line.id not in places)
+    rewrite_lines(out, ErrorLine, lambda line: line.id not in places)
+    rewrite_lines(out, SkippedLine, lambda line: line.id not in places)
     for line in _in_spool(out):
         place = places.get(line.id)
         if place is None or place in earlier.done or line.recipe != facts.recipe:

@@ -55,7 +55,7 @@ class Run:
         self._items = items
         self._options = options
         self._statements = statements
-        self._progress = progress
+        self._progress: ProgressMode = progress
         self._store = store_named(options["store"])
         self._store.check(recipe.dtype)
         self._packs = not self._store.one_each

@@ -69,7 +69,7 @@ class Extractor:
         self._most = handful
         self.pipeline = frozen_twin(build_pipeline(recipe)).eval()  # a pipeline given in training mode stays in it
         self.facts = facts(recipe, self.pipeline)
-        placement = computes_in(recipe, self.pipeline)
+        placement = computes_in(self.pipeline, recipe.precision, recipe.device)
         check_real_features(self.pipeline, *placement)
         self._short = ShortSounds(self.pipeline, batch_rows(recipe), *placement)
         self._long = LongSounds(self.pipeline, *placement)
