@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 import os
 import wave
 from collections.abc import Iterator
@@ -30,7 +29,8 @@ def excerpt_of(line: ManifestLine, seconds: float) -> NDArray[np.float32]:
     _check_same(line)
     wanted = min(line.num_samples, round(seconds * line.sample_rate))
     with AudioFile(line.audio) as sound:
-        part = _Part(sound, line.start, wanted / line.sample_rate + REACH)
+        reach = wanted / line.sample_rate + REACH
+        part = _Part(sound, line.start, reach if line.duration is None else min(reach, line.duration))
         waveform = Waveform(part, sample_rate=line.sample_rate, channel=line.channel)  # type: ignore[arg-type]
         found = np.concatenate([np.zeros(0, np.float32), *waveform.blocks()])
     return found[:wanted]
@@ -67,7 +67,7 @@ class _Part:
         self._source = source
         self.sample_rate, self.channels = source.sample_rate, source.channels
         self._start = round(start * source.sample_rate)
-        self._stop = self._start + math.ceil(seconds * source.sample_rate)
+        self._stop = self._start + round(seconds * source.sample_rate)
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
         position = 0

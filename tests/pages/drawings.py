@@ -37,6 +37,10 @@ class Drawing:
         self._x = _scale([(float(text.get("x", "")), text.text) for text in below], log_x)
         self._y = _scale([(float(text.get("y", "")) - 4, text.text) for text in beside], log_y)
 
+    def across(self, place: float) -> float:
+        """The value at a place of the x axis."""
+        return self._x(place)
+
     def line(self, style: str) -> Points:
         """Corners of the one line of a style."""
         (line,) = [mark for mark in self.root.iter("polyline") if mark.get("class") == f"line {style}"]

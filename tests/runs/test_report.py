@@ -9,6 +9,7 @@ import math
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,10 @@ def heard(folder: Path, samples: np.ndarray, rate: int = 16000, name: str = "x.w
     }
     known: dict[str, Any] = usual | {"audio_bytes": status.st_size, "audio_mtime_ns": status.st_mtime_ns}
     return stored(folder, name, features(0, 50), **known | fields)
+
+
+def text_of(folder: Path) -> str:
+    return (folder / "report.html").read_text("utf-8")
 
 
 def sounds(page: Page) -> list[tuple[np.ndarray, int]]:
@@ -226,33 +231,57 @@ def test_another_rate_is_resampled_as_the_pipeline_had_it(tmp_path: Path) -> Non
     np.testing.assert_allclose(found, expected.clip(-1, 1), atol=1e-4)
 
 
+def test_neither_the_end_of_a_segment_nor_that_of_an_excerpt_shows_in_the_resampling(tmp_path: Path) -> None:
+    samples = noise(48000 * 8)[:, 0].astype(np.float32)
+    segment = {"start": 1.0, "duration": 0.5, "num_samples": 8000, "sample_rate": 16000}
+    lines = [heard(tmp_path, samples, 48000, "segment.wav", sha256="0" * 64, **segment)]
+    lines.append(heard(tmp_path, samples, 48000, "long.wav", sha256="1" * 64, sample_rate=16000, num_samples=128000))
+    (first, _), (second, _) = sounds(written(tmp_path, lines))
+    np.testing.assert_allclose(first, soxr.resample(samples[48000:72000], 48000, 16000).clip(-1, 1), atol=1e-4)
+    np.testing.assert_allclose(second, soxr.resample(samples, 48000, 16000)[: len(second)].clip(-1, 1), atol=1e-4)
+
+
 def test_long_sounds_and_their_features_are_cut_at_the_same_time(tmp_path: Path) -> None:
     seconds = report.SOUND_BYTES / 4 / 2 / 16000
     samples = 0.1 * np.ones(16000 * 12, np.float32)
     lines = [heard(tmp_path, samples, name=f"{i}.wav", num_samples=len(samples)) for i in range(6)]
     array = features(0, 1200)
-    lines[0] = stored(tmp_path, "0.wav", array, audio=lines[0].audio, num_samples=len(samples))
+    lines[0] = stored(tmp_path, "0.wav", array, audio=lines[0].audio, num_samples=len(samples), sha256="0" * 64)
     page = written(tmp_path, lines)
     found = sounds(page)
     assert [len(sound) for sound, _ in found] == [round(seconds * 16000)] * 4
+    (picture,) = re.findall(r'<svg role="img" aria-label="Features of 0.wav.*?</svg>', text_of(tmp_path))
+    drawing = Drawing(picture)
+    (frame,) = drawing.root.iter("rect")
+    assert drawing.across(float(frame.get("x", "")) + float(frame.get("width", ""))) == pytest.approx(seconds, abs=0.01)
     assert "the first 5.9 s of 12 s" in page.text
     assert (tmp_path / "report.html").stat().st_size < 1.5e6
 
 
 def test_what_is_gone_or_has_changed_is_told_and_no_command_is_run(tmp_path: Path) -> None:
     samples = np.zeros(1600, np.float32) + 0.1
-    lines = [heard(tmp_path, samples, name=f"{name}.wav") for name in ("gone", "changed", "bare")]
+    lines = [heard(tmp_path, samples, name=f"{name}.wav") for name in ("gone", "changed", "touched", "bare")]
     (tmp_path / "gone.wav").unlink()
     soundfile.write(tmp_path / "changed.wav", samples[:100], 16000)
+    os.utime(tmp_path / "touched.wav", (1, 1))
     (tmp_path / "bare.wav.npy").unlink()
-    lines.append(stored(tmp_path, "command", features(0, 5), audio=f"touch {tmp_path}/ran |"))
+    lines[3:] = [replace(lines[3], sha256="0" * 64)]
     page = written(tmp_path, lines)
     assert "gone.wav is no longer there." in page.text
     assert "changed.wav has changed since." in page.text
     assert "the features of 'bare.wav' are not at" in page.text
-    assert "| is no longer there." in page.text
+    assert "touched.wav has changed since." in page.text
     assert len(sounds(page)) == 1
+    page = written(
+        tmp_path / "other", [stored(tmp_path / "other", "c", features(0, 5), audio=f"touch {tmp_path}/ran |")]
+    )
+    assert f"touch {tmp_path}/ran | is no longer there." in page.text
     assert not (tmp_path / "ran").exists()
+
+
+def test_silent_sounds_are_not_worth_hearing(tmp_path: Path) -> None:
+    quiet = heard(tmp_path, np.zeros(1600, np.float32), rms=0.0)
+    assert "To see and to hear" not in written(tmp_path, [quiet]).text
 
 
 # What it must not do
