@@ -8,6 +8,7 @@ import errno
 import gc
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 
 from speechconv.stores import item as items_module
+from speechconv.stores import open_shards
 from speechconv.stores.feature_file import Dtype
 from speechconv.stores.ids import decode, file_name
 from speechconv.stores.item import array_item
@@ -322,3 +324,14 @@ def test_the_room_that_hdf5_reserved_and_did_not_need_is_given_back(tmp_path: Pa
     (path,) = map(Path, tmp_path.glob("features-*"))
     assert path.stat().st_size < 10 * 3 * CHANNELS * 4 + 10_000
     assert path.stat().st_blocks * 512 < 32_768
+
+
+def test_few_files_are_open_at_once_and_any_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_shards, "LIMIT", 2)
+    lines = stored(tmp_path, "kaldi", FEATURES)
+    before = len(os.listdir("/proc/self/fd"))
+    with OpenShards(tmp_path) as opened:
+        for line in [*lines, *lines]:
+            assert np.array_equal(opened.read(line), FEATURES[line.id])
+            assert len(os.listdir("/proc/self/fd")) <= before + 2
+    assert len(os.listdir("/proc/self/fd")) == before
