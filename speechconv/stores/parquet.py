@@ -5,8 +5,8 @@
     np.asarray(row.features, np.float32).reshape(row.frames, row.channels)
 
 Row groups are small, so that one id is read without its neighbours' shard. A row is in memory whole, and pyarrow needs
-several times its size to write it: 0.75 GB for an hour of 80 channels at 100 frames/s. The other stores need none. Ids are percent-encoded where a byte is no
-UTF-8.
+several times its size to write it: 0.75 GB for an hour of 80 channels at 100 frames/s. The other stores need none. Ids
+are percent-encoded where a byte is no UTF-8.
 """
 
 from __future__ import annotations
