@@ -37,11 +37,6 @@ class Item:
     def nbytes(self) -> int:
         return self.shape[0] * self.shape[1] * self.dtype.itemsize
 
-    def whole(self) -> Rows:
-        """All rows at once."""
-        blocks = list(self.blocks())
-        return blocks[0] if len(blocks) == 1 else np.concatenate([np.empty((0, self.shape[1]), self.dtype), *blocks])
-
 
 def array_item(id: str, rows: Rows) -> Item:
     """`rows` (frames, channels) as an item."""

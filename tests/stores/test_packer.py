@@ -83,18 +83,17 @@ def test_nothing_is_forgotten_before_the_caller_says_so(tmp_path: Path) -> None:
 
 
 def test_the_callers_loop_is_not_held_up_by_one_shard_but_by_two(tmp_path: Path) -> None:
-    go_on = threading.Event()
-    started: list[int] = []
+    started, go_on = threading.Event(), threading.Event()
 
     def slow(path: Path, items: Sequence[Item]) -> Sequence[str | None]:
-        started.append(len(items))
+        started.set()
         assert go_on.wait(10)
         return TAR.write(path, items)
 
     lines = spooled(tmp_path, 7)
     packer = Packer(tmp_path, replace(TAR, write=slow), shard_bytes=640)
     assert [packer.take(line) for line in lines[:4]] == [[]] * 4
-    assert started == [2]
+    assert started.wait(10)
     waiting = threading.Timer(0.2, go_on.set)
     waiting.start()
     assert len(packer.take(lines[4])) >= 2
