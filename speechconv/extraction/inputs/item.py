@@ -49,13 +49,13 @@ def listed(
     Raises:
         ValueError: an id that is none, a segment outside its range, or a command that is not allowed.
     """
+    if not audio:
+        raise ValueError("the path of the sound is empty.")
     if not isinstance(id, str):
         raise ValueError(f"the id (={id!r}) must be a string.")
     if not id:
         raise ValueError("the id is empty.")
     _check_name("id", id)
-    if not audio:
-        raise ValueError("the path of the sound is empty.")
     _check_name("path", audio)
     Segment(start, duration).check()
     if channel is not None and channel < 0:

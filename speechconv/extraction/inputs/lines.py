@@ -5,11 +5,12 @@ Bytes that are no UTF-8 are kept as Python keeps them in file names (surrogatees
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import zlib
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, NamedTuple
+from typing import IO, NamedTuple
 
 from speechconv.extraction.inputs.item import Input
 
@@ -38,15 +39,19 @@ class Reading(NamedTuple):
     items: Iterator[Input]
 
 
-def open_list(path: str) -> BinaryIO:
+@contextlib.contextmanager
+def open_list(path: str) -> Iterator[IO[bytes]]:
     """The bytes of a list, unpacked.
 
     Raises:
         OSError: it cannot be opened.
     """
-    file = open(path, "rb")  # noqa: SIM115 - the caller closes it
-    packed = file.peek(2)[:2] == b"\x1f\x8b"
-    return gzip.GzipFile(fileobj=file) if packed else file  # pyright: ignore[reportReturnType] - reads as one
+    with open(path, "rb") as file:
+        if file.peek(2)[:2] != b"\x1f\x8b":
+            yield file
+            return
+        with gzip.GzipFile(fileobj=file) as unpacked:
+            yield unpacked
 
 
 def lines_of(path: str) -> Iterator[Line]:
@@ -107,7 +112,7 @@ def at_home(path: str, list_path: str, *folders: str, first: str = "here") -> st
         folders: below the list's folder, to be searched too.
         first: "here" takes the working directory before the list's folder, "list" the other way round.
     """
-    if os.path.isabs(path):
+    if not path or os.path.isabs(path):
         return path
     home = os.path.dirname(list_path)
     beside = [os.path.join(home, folder, path) for folder in ("", *folders)]
