@@ -262,7 +262,7 @@ def test_a_worker_that_meets_a_full_disk_stops_the_run() -> None:
 
 
 def test_a_worker_that_dies_behind_its_line_costs_no_input(tmp_path: Path, audio_samples: Path) -> None:
-    tasks = [Task(index, item) for index, item in enumerate(find_inputs([audio_samples / "signals"]))]
+    tasks = [Task(index, item) for index, item in enumerate(find_inputs([audio_samples / "signals"]).items)]
     supervisor = Supervisor(Recipe(tmp_path), 1)
     lines = []
     for index, line in supervisor.run(tasks):  # hands out a line before its worker gets the next input
