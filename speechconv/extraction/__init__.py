@@ -10,6 +10,9 @@ worker         one input -> its feature file and its line
 task           what an engine works on
 in_process     engine: this process
 supervisor     engine: many worker processes, any of which may die or hang
+order          what calls on a cluster are told, and what they do
+on_executor    engine: an executor of concurrent.futures, such as Dask's
+on_ray         engine: Ray Data
 workforce      which engine
 interrupt      Ctrl-C as a wish
 lock           one run at a time in a folder

@@ -1,36 +1,45 @@
 """The engine over any executor of `concurrent.futures`: processes, threads, Dask's cluster.
 
 Each call does a handful of inputs and gives back their lines; the features are written where the call runs, so the
-output folder must be the same everywhere. A process builds the pipeline once and keeps it. A call that another worker
-repeats gives the same bytes.
+output folder must be the same everywhere. A call that another worker repeats gives the same bytes. Where an executor
+gives a call up, because workers died of it, its inputs are tried again at the end, one at a time with nothing beside
+them; one that is lost again becomes an error line.
 """
 
 from __future__ import annotations
 
 import pickle
-import threading
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from itertools import islice
 from typing import Any
 
-from speechconv.extraction.in_process import InProcess
-from speechconv.extraction.inputs import Input
-from speechconv.extraction.pipelines import one_torch_thread
+from speechconv.disk import is_disk_full
+from speechconv.extraction.order import (
+    Order,
+    anywhere,
+    as_found,
+    facts_of,
+    lost_line,
+    pack_recipe,
+    pack_tasks,
+    placed,
+    work_through,
+)
 from speechconv.extraction.recipe import Facts, Recipe
 from speechconv.extraction.task import Results, Stop, Task
-from speechconv.extraction.worker import Extractor
-from speechconv.stores.manifest import ErrorLine, Line
+from speechconv.stores.manifest import Line
 
 HANDFUL = 8
-"""Inputs of one call."""
-CALLS = 64
+"""Inputs of one call, times the sounds that go through the pipeline together."""
+CALLS = 256
 """Calls that wait or run at a time, so that a corpus of any size fits."""
 TICK = 0.2
 """Seconds between two looks at Ctrl-C."""
+GRACE = 1.0
+"""Seconds that calls in hand have to finish when their results are not wanted any more."""
 
-_own = threading.local()
-"""Each thread's extractor; threads share a process's memory, not the state of a stream."""
+Call = Future[list[tuple[int, Line]]]
 
 
 class OnExecutor:
@@ -39,16 +48,31 @@ class OnExecutor:
     Args:
         recipe: what to make of every input.
         executor: that runs the calls.
+
+    Raises:
+        TypeError: a pipeline that cannot be sent to another process.
+        RuntimeError: the executor takes no calls.
     """
 
     def __init__(self, recipe: Recipe, executor: Executor) -> None:
-        self._here = InProcess(recipe)
-        self._packed = pickle.dumps(recipe)
+        self._recipe = anywhere(recipe)
+        self._packed = pack_recipe(self._recipe, _dumps())
         self._executor = executor
+        self._first = self._call(facts_of, self._packed)
 
     def facts(self) -> Facts:
-        """What the recipe came to."""
-        return self._here.facts()
+        """What the recipe came to where the executor works.
+
+        Raises:
+            ValueError, TypeError, FileNotFoundError: it cannot be made.
+            RuntimeError: the executor broke.
+        """
+        try:
+            return self._first.result()
+        except (ValueError, TypeError, FileNotFoundError):
+            raise
+        except Exception as error:
+            raise _broken(error) from error
 
     def run(self, tasks: Iterable[Task], stop: Stop) -> Results:
         """(index, line) of each task, in the order in which they get done.
@@ -57,55 +81,95 @@ class OnExecutor:
             OSError: the disk is full.
             RuntimeError: the executor broke, as one of processes does when one of them dies.
         """
+        size = HANDFUL * (self._recipe.batch or 1)
         coming = iter(tasks)
-        calls: dict[Future[list[tuple[int, Line]]], list[Task]] = {}
+        with placed(self._recipe, self._packed, self.facts()) as order:
+            lost: list[tuple[Task, Exception]] = []
+            yield from self._work(order, iter(lambda: list(islice(coming, size)), []), CALLS, stop, lost)
+            again: list[tuple[Task, Exception]] = []
+            yield from self._work(order, iter([[task] for task, _ in lost]), 1, stop, again)
+            for task, error in again:
+                yield task.index, lost_line(task, type(error).__name__, str(error))
+
+    def kill(self) -> None:
+        """Calls in hand end by themselves: their order is withdrawn."""
+
+    def _work(
+        self,
+        order: Order,
+        handfuls: Iterator[list[Task]],
+        at_a_time: int,
+        stop: Stop,
+        lost: list[tuple[Task, Exception]],
+    ) -> Results:
+        """Work through handfuls; `lost` gets the tasks of calls that were given up."""
+        calls: dict[Call, list[Task]] = {}
         try:
             while True:
-                while len(calls) < CALLS and not stop.requested and (handful := list(islice(coming, HANDFUL))):
-                    calls[self._call(handful)] = handful
+                while len(calls) < at_a_time and not stop.requested and (handful := next(handfuls, None)):
+                    calls[self._call(work_through, order, pack_tasks(handful))] = handful
                 if not calls:
                     return
                 for call in wait(calls, TICK, FIRST_COMPLETED).done:
-                    yield from self._outcome(call, calls.pop(call))
-                if stop.requested:
-                    calls = {call: handful for call, handful in calls.items() if not call.cancel()}
+                    handful = calls.pop(call)
+                    error = _error(call)
+                    if error is None:
+                        yield from self._lines(call, handful, stop)
+                    else:
+                        lost += [(Task(task.index, task.item, task.deaths + 1), error) for task in handful]
+                if stop.requested:  # not cancel(): Dask's futures do not know whether they run, and all would go
+                    order.withdraw()
         finally:
-            for call in calls:
-                call.cancel()
+            if calls:
+                order.withdraw()
+                wait([call for call in calls if not call.cancel()], GRACE)
 
-    def kill(self) -> None:
-        """Calls that run already end by themselves."""
+    def _lines(self, call: Call, handful: list[Task], stop: Stop) -> Results:
+        lines = dict(call.result())
+        if len(lines) < len(handful) and not stop.requested:
+            raise RuntimeError(
+                f"a worker does not see {self._recipe.folder} as it is here; all machines must have it under this path."
+            )
+        for task in handful:
+            if task.index in lines:
+                yield task.index, as_found(task, lines[task.index])
 
-    def _call(self, handful: list[Task]) -> Future[list[tuple[int, Line]]]:
+    def _call(self, function: Any, *arguments: Any) -> Future[Any]:
         try:
-            return self._executor.submit(work_through, self._packed, [(task.index, task.item) for task in handful])
+            return self._executor.submit(function, *arguments)
         except RuntimeError as error:
             raise _broken(error) from error
 
-    def _outcome(self, call: Future[list[tuple[int, Line]]], handful: list[Task]) -> Iterator[tuple[int, Line]]:
+
+def _error(call: Call) -> Exception | None:
+    """Why the call was given up; None where it was not.
+
+    Raises:
+        OSError: the disk is full.
+        RuntimeError: the executor broke, or no call can succeed.
+    """
+    try:
         error = call.exception()
-        if error is None:
-            yield from call.result()
-        elif isinstance(error, OSError):
-            raise error
-        elif isinstance(error, RuntimeError):  # BrokenExecutor among them
-            raise _broken(error) from error
-        else:
-            for task in handful:
-                message = f"the executor lost this input: {error}"
-                yield task.index, ErrorLine(task.item.id, task.item.audio, "worker", type(error).__name__, message)
-
-
-def work_through(packed: bytes, handful: list[tuple[int, Input]]) -> list[tuple[int, Line]]:
-    """(index, line) of each input of a handful, in whatever process or thread this is."""
-    if getattr(_own, "packed", None) != packed:
-        with one_torch_thread():
-            _own.extractor = Extractor(pickle.loads(packed))
-        _own.packed = packed
-    extractor: Any = _own.extractor
-    with one_torch_thread():
-        return list(extractor.lines(Task(index, item) for index, item in handful))
+    except CancelledError as cancelled:  # by another hand: the cluster was closed
+        raise _broken(cancelled) from cancelled
+    if isinstance(error, OSError) and is_disk_full(error):
+        raise error
+    if isinstance(error, RuntimeError | OSError | ImportError):  # BrokenExecutor is a RuntimeError
+        raise _broken(error) from error
+    if error is not None and not isinstance(error, Exception):
+        raise error
+    return error
 
 
 def _broken(error: BaseException) -> RuntimeError:
-    return RuntimeError(f"the executor broke ({error or type(error).__name__}); the same call again goes on from here.")
+    words = str(error) or type(error).__name__
+    return RuntimeError(f"the executor broke ({words.rstrip('.')}); the same call again goes on from here.")
+
+
+def _dumps() -> Any:
+    """Dask's pickle, where it is installed, also takes layers that a script or notebook defines."""
+    try:
+        from cloudpickle import dumps
+    except ImportError:
+        return pickle.dumps
+    return dumps

@@ -7,6 +7,7 @@ import copy
 import hashlib
 import os
 import platform
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -128,12 +129,42 @@ def _versions() -> dict[str, str]:
     return {"speechconv": __version__, **libraries, "python": platform.python_version()}
 
 
+class _Threads:
+    """Torch's number of threads is each thread's own, but new ones begin with what any other one set last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._own = threading.local()
+        self._inside = 0
+        self._outside = 1
+
+    def enter(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._outside = torch.get_num_threads()
+            if not getattr(self._own, "depth", 0):
+                self._own.depth = 0
+                self._inside += 1
+            self._own.depth += 1
+            torch.get_num_threads()  # a thread's first question sets its number
+            torch.set_num_threads(1)
+
+    def leave(self) -> None:
+        with self._lock:
+            self._own.depth -= 1
+            if not self._own.depth:
+                self._inside -= 1
+                torch.set_num_threads(self._outside)
+
+
+_threads = _Threads()
+
+
 @contextlib.contextmanager
 def one_torch_thread() -> Iterator[None]:
     """One thread inside, as many as before behind: the bits of a sum depend on how many threads share it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    _threads.enter()
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        _threads.leave()
