@@ -70,7 +70,7 @@ class OnRay:
         try:
             import ray
             import ray.data
-            from ray.cloudpickle import dumps  # pyright: ignore[reportPrivateImportUsage] - as Ray itself pickles
+            from ray.cloudpickle import dumps  # pyright: ignore[reportAttributeAccessIssue] - as Ray itself pickles
         except ImportError as error:
             raise ImportError(f"engine='ray' needs Ray Data ({error}); pip install 'speechconv[ray]'") from error
         if recipe.device.startswith("cuda:"):

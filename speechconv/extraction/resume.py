@@ -15,8 +15,8 @@ from typing import Any
 
 from speechconv.extraction.inputs import Input
 from speechconv.extraction.recipe import Facts, Recipe
-from speechconv.extraction.run_record import RUN, read_run
 from speechconv.extraction.sound import content
+from speechconv.runs.record import RUN, read_record
 from speechconv.stores.feature_file import remove_temporaries
 from speechconv.stores.ids import TEMPORARY
 from speechconv.stores.manifest import (
@@ -151,7 +151,7 @@ def _same_input(line: ManifestLine, item: Input, recipe: Recipe) -> bool:
 
 
 def _other_recipe(out: Path, facts: Facts) -> str:
-    run = read_run(out)
+    run = read_record(out)
     before: dict[str, Any] = run.get("ingredients") or {}
     changed = [name for name in facts.ingredients if before.get(name) != facts.ingredients[name]]
     words = ", ".join(f"{name}: {_short(before.get(name))} -> {_short(facts.ingredients[name])}" for name in changed)

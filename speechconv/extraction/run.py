@@ -17,10 +17,11 @@ from speechconv.extraction.lock import only_run_in
 from speechconv.extraction.progress import Progress, ProgressMode
 from speechconv.extraction.recipe import Facts, Recipe
 from speechconv.extraction.resume import SPOOL, Earlier, forget_earlier_run, look_back
-from speechconv.extraction.run_record import RunRecord, read_run
+from speechconv.extraction.run_record import RunRecord
 from speechconv.extraction.summary import Status, Summary
 from speechconv.extraction.task import Engine, Task
 from speechconv.extraction.workforce import Workforce
+from speechconv.runs.record import read_record
 from speechconv.stores.manifest import MANIFEST, ErrorLine, ManifestLine, read_lines
 from speechconv.stores.packer import Packer, next_number, remove_orphans
 from speechconv.stores.registry import store_named
@@ -147,7 +148,7 @@ class Run:
             raise ValueError(f"{self._out} is a file; expected a folder for the features.")
         if not (self._out / MANIFEST).exists() or self._options["overwrite"]:
             return
-        store = read_run(self._out).get("store", self._store.name)
+        store = read_record(self._out).get("store", self._store.name)
         if store != self._store.name:
             raise ValueError(
                 f"{self._out} is a {store} store, not {self._store.name}; go on with store={store!r}, choose another "

@@ -37,7 +37,8 @@ from speechconv.stores.manifest import (
 from speechconv.stores.open_shards import DamagedFeatures, OpenShards, digest
 from speechconv.stores.packer import SHARD_BYTES, Packer, remove_orphans
 from speechconv.stores.registry import STORES, store_named
-from speechconv.stores.store import Store, whole_text
+from speechconv.stores.store import Store
+from speechconv.stores.whole_file import whole_text
 
 UNFINISHED = f"{TEMPORARY}manifest{SUFFIX}"
 RUN = "run.json"

@@ -19,7 +19,8 @@ import numpy as np
 from speechconv.stores.ids import encode, is_text
 from speechconv.stores.item import Item, Rows, read_rows, write_rows
 from speechconv.stores.manifest import ManifestLine
-from speechconv.stores.store import Store, whole_text
+from speechconv.stores.store import Store
+from speechconv.stores.whole_file import whole_text
 
 INDEX = "features.safetensors.index.json"
 RESERVED = "__metadata__"

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 import speechconv as sc
 from speechconv.extraction import Interrupted, engine, extract
-from speechconv.stores.feature_file import FeatureFile
 from speechconv.extraction.inputs import Input, find_inputs
-from speechconv.stores.manifest import ErrorLine, JsonLines, ManifestLine
 from speechconv.extraction.supervisor import Supervisor, Task, _attempt
 from speechconv.extraction.worker import Recipe
+from speechconv.stores.feature_file import FeatureFile
+from speechconv.stores.manifest import ErrorLine, JsonLines, ManifestLine
 from tests.extraction.runs import check_truth, errors, features, forbid, manifest, run_json, start, temporaries
 from tests.sounds import noise
 
