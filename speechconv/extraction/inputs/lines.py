@@ -40,7 +40,7 @@ class Reading(NamedTuple):
 
 
 @contextlib.contextmanager
-def open_list(path: str) -> Iterator[IO[bytes]]:
+def open_list(path: str) -> Iterator[IO[bytes] | gzip.GzipFile]:
     """The bytes of a list, unpacked.
 
     Raises:
