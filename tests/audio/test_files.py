@@ -112,6 +112,15 @@ def test_every_kind_of_wav_has_libsndfiles_numbers(tmp_path: Path, container: st
     np.testing.assert_array_equal(np.concatenate(blocks_of(path)), expected)
 
 
+@pytest.mark.parametrize(("bits", "claimed"), [(16, 12), (32, 24), (32, 20), (24, 20)])
+def test_samples_that_do_not_fill_their_bytes_are_left_to_libsndfile(tmp_path: Path, bits: int, claimed: int) -> None:
+    data = bytearray(wav_bytes(noise(6000).astype("<f4").tobytes(), bits=bits))
+    data[34:36] = claimed.to_bytes(2, "little")
+    (tmp_path / "x.wav").write_bytes(data)
+    expected, _ = soundfile.read(tmp_path / "x.wav", dtype="float32", always_2d=True)
+    np.testing.assert_array_equal(np.concatenate(blocks_of(tmp_path / "x.wav")), expected)
+
+
 HOSTILE = {
     "4 GB in the header": (wav_bytes(s16(noise(100)), data_size=0xF0000000), r"declares 2013265920 samples"),
     "0 Hz": (wav_bytes(s16(noise(100)), sample_rate=0), "declares 1 channels at 0 Hz"),

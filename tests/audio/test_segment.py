@@ -19,7 +19,16 @@ from speechconv.audio.segment import Segment, part
 from tests.sounds import chunk, noise, s16, wav_bytes
 
 RATE = 16000
-SEGMENTS = [(0.0, 0.25), (0.5, 0.25), (1.0, None), (4.0, 2.7), (6.2, 0.049), (6.0, None), (0.00003, 6.0)]
+SEGMENTS = [
+    (0.0, 0.25),
+    (0.5, 0.25),
+    (1.0, None),
+    (4.0, 2.7),
+    (6.2, 0.049),
+    (6.0, None),
+    (0.00003, 6.0),
+    (0.00004, 1.0),
+]
 
 
 def read(path: Path, start: float = 0.0, duration: float | None = None) -> NDArray[np.float32]:

@@ -35,6 +35,8 @@ def only_problem(entry: Any) -> str:
 
 
 def test_nemos_keys_are_read_and_a_path_counts_from_the_manifest(tmp_path: Path) -> None:
+    Path("clips").mkdir()
+    Path("clips/x.wav").touch()
     found = find_inputs(
         [
             manifest(

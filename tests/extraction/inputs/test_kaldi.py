@@ -114,3 +114,5 @@ def test_bytes_that_are_no_utf8_and_strange_spaces_stay_in_names(data: Path) -> 
 def test_a_relative_path_counts_from_here_then_from_the_list(data: Path) -> None:
     (data / "wav.scp").write_text("a one.wav\nb data/one.wav\nc gone.wav\n")
     assert [item.audio for item in find_inputs([data]).items] == ["data/one.wav", "data/one.wav", "gone.wav"]
+    Path("one.wav").touch()
+    assert find_inputs([data]).items[0].audio == "one.wav"

@@ -115,6 +115,14 @@ def test_what_is_in_no_file_is_a_problem_in_words() -> None:
     assert "the recording has 2 sources; expected one" in str(find_inputs(["recordings.jsonl"]).items[1].problem)
 
 
+def test_a_bad_line_first_does_not_hide_whose_list_it_is() -> None:
+    CutSet.from_cuts([mono().to_cut()]).to_file("cuts.jsonl")
+    Path("cuts.jsonl").write_text("nonsense\n" + Path("cuts.jsonl").read_text())
+    found = find_inputs(["cuts.jsonl"])
+    assert [item.problem is None for item in found.items] == [False, True]
+    assert found.statements == ["cuts.jsonl: lhotse cuts, 1 sound, 1 line that cannot be used"]
+
+
 def test_resampling_is_left_to_the_run() -> None:
     RecordingSet.from_recordings([mono().resample(16_000)]).to_file("recordings.jsonl")
     assert find_inputs(["recordings.jsonl"]).items == [Input("mono, too", "mono.wav")]
