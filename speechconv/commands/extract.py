@@ -131,7 +131,7 @@ def run(args: argparse.Namespace) -> int:
     source, overrides = chosen_pipeline(args)
     options = {name: getattr(args, name) for name in OPTIONS}
     if args.output == ARK_STDOUT:
-        return _to_stdout(extract(args.inputs, source, overrides=overrides, **options))
+        return _to_stdout(extract(args.inputs, source, overrides=overrides, progress=args.progress, **options))
     summary = extract(
         args.inputs,
         source,

@@ -13,7 +13,7 @@ from speechconv.checks import check_count
 from speechconv.extraction.inputs import find_inputs
 from speechconv.extraction.one_by_one import Extracted, one_by_one
 from speechconv.extraction.options import Options
-from speechconv.extraction.progress import ProgressMode
+from speechconv.extraction.progress import ProgressMode, announce
 from speechconv.extraction.recipe import Identity, Precision, Recipe
 from speechconv.extraction.run import Run
 from speechconv.extraction.shard import parse_shard
@@ -120,7 +120,8 @@ def extract(
         identity: "stat" knows an input again by its size and time, "sha256" by its content.
         overwrite: forget an earlier run in `out`: its reports and the features that its manifest names.
         resume_mixed: keep features of other recipes beside those of this one.
-        progress: "auto" shows a bar if stderr is a terminal, "json" a line a second on stderr.
+        progress: "auto" says how inputs were read, and shows a bar if stderr is a terminal; "json" writes a line a
+            second on stderr.
 
     Returns:
         With `out`, what the run came to; inputs that failed are counted in it and told in errors.jsonl. Without, an
@@ -171,6 +172,7 @@ def extract(
         each_channel=each,
     )
     items = [item for item in found.items if part is None or part.holds(item.id)]
+    announce(found.statements, progress)
     if out is None:
         return one_by_one(items, recipe, workforce)
     check_count("shard_bytes", shard_bytes)

@@ -5,6 +5,7 @@ At the end the reports are put in the order of the inputs.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -66,9 +67,18 @@ class Ledger:
         self._place(self._packer.take(replace(line, path=f"{SPOOL}/{line.path}")))
 
     def finish(self) -> None:
-        """No more lines come: pack what is left, and put all reports in the order of the inputs."""
+        """No more lines come: pack what is left, and put all reports in the order of the inputs.
+
+        Raises:
+            OSError: the disk is full; what could not be packed stays in the spool, for the next run.
+        """
         if self._packer is not None:
-            self._place(self._packer.close())
+            try:
+                self._place(self._packer.close())
+            except OSError:
+                self._place(self._packer.discard())
+                raise
+            shutil.rmtree(self._out / SPOOL)
         for kind in REPORTS:
             sort_lines(self._out, kind, lambda id: self._places.get(id, -1))
 
