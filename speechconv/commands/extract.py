@@ -13,7 +13,7 @@ from speechconv.commands.options import (
     chosen_pipeline,
     number_of_bytes,
 )
-from speechconv.commands.output import say
+from speechconv.commands.output import reader_may_go, say
 from speechconv.commands.status import FAILED, OK
 
 STORES = ("npy", "kaldi", "hdf5", "tar", "safetensors", "parquet")
@@ -127,10 +127,12 @@ def _add_resume(group: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from speechconv.extraction import extract
+    from speechconv.stores.registry import store_named
 
     source, overrides = chosen_pipeline(args)
     options = {name: getattr(args, name) for name in OPTIONS}
     if args.output == ARK_STDOUT:
+        store_named("kaldi").check(args.dtype)
         return _to_stdout(extract(args.inputs, source, overrides=overrides, **options))
     summary = extract(
         args.inputs,
@@ -152,11 +154,14 @@ def _to_stdout(items: Any) -> int:
     """A Kaldi archive of what gets done, for the next program in a pipe; what fails is said."""
     from speechconv.stores.kaldi_ark import ArkStream
 
+    if sys.stdout is None:
+        raise ValueError("stdout is closed; expected somewhere to write the archive to.")
     stream = ArkStream(sys.stdout.buffer)
     failed = 0
     for item in items:
         if item.features is not None:
-            stream.write(item.id, item.features.numpy())
+            with reader_may_go():
+                stream.write(item.id, item.features.numpy())
         elif hasattr(item.line, "message"):
             failed += 1
             say(f"speechconv extract: {item.line.audio}: {item.line.message}")

@@ -7,6 +7,7 @@ import copy
 import hashlib
 import os
 import platform
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -126,10 +127,30 @@ def _versions() -> dict[str, str]:
 
 @contextlib.contextmanager
 def one_torch_thread() -> Iterator[None]:
-    """One thread inside, as many as before behind: the bits of a sum depend on how many threads share it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    """One thread inside, as many as before behind: the bits of a sum depend on how many threads share it.
+
+    Several threads of Python may be inside; the last of them to leave gives back what the first one found.
+    """
+    with _inside.lock:
+        if not _inside.count:
+            _inside.before = torch.get_num_threads()
+        _inside.count += 1
+        torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        with _inside.lock:
+            _inside.count -= 1
+            if not _inside.count:
+                torch.set_num_threads(_inside.before)
+
+
+class _Inside:
+    """How many threads of Python hold torch to one thread, and how many it had before."""
+
+    lock = threading.Lock()
+    count = 0
+    before = 1
+
+
+_inside = _Inside()

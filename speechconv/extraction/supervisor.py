@@ -10,6 +10,7 @@ died ends at once.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import multiprocessing
 import os
@@ -82,7 +83,9 @@ class Supervisor:
         self._ahead = ahead
         self._workers: dict[Connection, _Worker] = {}
         self._waiting: deque[Task] = deque()
+        self._more = True
         self._stillborn = 0
+        atexit.register(self.kill)  # multiprocessing waits for workers at exit, and these do not hear its SIGTERM
         for _ in range(workers):
             self._start()
 
@@ -121,7 +124,7 @@ class Supervisor:
         coming = iter(tasks)
         try:
             self._feed_all(coming, stop)
-            while any(worker.tasks for worker in self._workers.values()) or (self._waiting and not stop.requested):
+            while not self._is_over(stop):
                 for connection in wait(list(self._workers), TICK):
                     yield from self._hear(connection, stop)  # pyright: ignore[reportArgumentType] - wait gives back what it got
                 if stop.requested:
@@ -139,6 +142,12 @@ class Supervisor:
             connection.close()
             self._clean_up(worker)
         self._workers.clear()
+        atexit.unregister(self.kill)
+
+    def _is_over(self, stop: Stop) -> bool:
+        if any(worker.tasks for worker in self._workers.values()):
+            return False
+        return stop.requested or not (self._waiting or self._more)
 
     def _heard_of(self) -> Iterator[Connection]:
         while True:
@@ -197,7 +206,9 @@ class Supervisor:
         """The next task for a worker; one that has killed another only for a worker that has none."""
         if self._waiting and (alone or not self._waiting[0].deaths):
             return self._waiting.popleft()
-        return next(coming, None)
+        task = next(coming, None)
+        self._more = task is not None
+        return task
 
     def _bury(self, connection: Connection, stop: Stop) -> Iterator[tuple[int, Line]]:
         """A dead worker's tasks go to others, and so does its place."""
