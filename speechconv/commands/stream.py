@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from speechconv.audio.pcm import RAW_FORMATS
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from speechconv.audio.pipe import PcmReader
+    from speechconv.audio.waveform import Waveform
+    from speechconv.session import Session
 
 
 def add(commands: Any) -> None:
@@ -89,6 +92,17 @@ def _source(args: argparse.Namespace) -> PcmReader:
     if args.raw is None:
         return open_wav(descriptor)
     return open_raw(descriptor, args.raw, sample_rate=args.rate, channels=args.channels or 1)
+
+
+def _rows(session: Session, waveform: Waveform) -> Iterator[NDArray[np.float32]]:
+    """Block by block; the session is closed at the end."""
+    from speechconv.extraction.rows import as_array
+
+    for block in waveform.blocks():
+        features = session.push(block)
+        yield as_array(features, "float32", session.num_frames - len(features))
+    features = session.close()
+    yield as_array(features, "float32", session.num_frames - len(features))
 
 
 def _f32(rows: NDArray[np.float32]) -> bytes:

@@ -53,13 +53,14 @@ class Ledger:
         self._files.close()
 
     def take(self, line: Line) -> None:
-        """Count a line and write it, now or when its features are packed."""
-        self.tally.add(line)
-        if self._packer is not None and isinstance(line, ManifestLine):
-            self._spooled.append(line)
-            self.pack(line)
-        else:
+        """Write a line, now or when its features are packed, and count it."""
+        if self._packer is None or not isinstance(line, ManifestLine):
             self._reports[type(line)].append(line)
+            self.tally.add(line)
+        else:
+            self._spooled.append(line)
+            self.tally.add(line)
+            self.pack(line)
 
     def pack(self, line: ManifestLine) -> None:
         """Have features packed that are in the spool."""
@@ -73,18 +74,23 @@ class Ledger:
             OSError: the disk is full; what could not be packed stays in the spool, for the next run.
         """
         if self._packer is not None:
-            try:
-                self._place(self._packer.close())
-            except OSError:
-                self._place(self._packer.discard())
-                raise
+            self._place(self._packer.close())
             shutil.rmtree(self._out / SPOOL)
+        self._sort()
+
+    def give_up(self) -> None:
+        """Pack no more: what is in the spool stays there for the next run."""
+        if self._packer is not None:
+            self._place(self._packer.discard())
+        self._sort()
+
+    def _sort(self) -> None:
         for kind in REPORTS:
             sort_lines(self._out, kind, lambda id: self._places.get(id, -1))
 
     def _place(self, placed: list[ManifestLine]) -> None:
-        """Write lines whose features are where they stay; only then does the spool forget them."""
+        """Write lines whose features are where they stay, those of a shard at once, so that none of its features is
+        packed again; only then does the spool forget them."""
         assert self._packer is not None
-        for line in placed:
-            self._reports[ManifestLine].append(line)
+        self._reports[ManifestLine].append(*placed)
         self._packer.forget_spooled(placed)

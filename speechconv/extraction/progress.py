@@ -11,11 +11,10 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from tqdm import tqdm
 
-from speechconv.checks import check_choice
 from speechconv.extraction.summary import Tally
 
 ProgressMode = Literal["auto", "off", "json"]
@@ -36,13 +35,9 @@ class Progress:
         total: inputs in all.
         tally: of those that are done.
         mode: "auto" shows a bar if stderr is a terminal, "json" a line a second.
-
-    Raises:
-        ValueError: another mode.
     """
 
     def __init__(self, total: int, tally: Tally, mode: ProgressMode) -> None:
-        check_choice("progress", mode, get_args(ProgressMode))
         self._total, self._tally, self._mode = total, tally, mode
         self._begun = self._shown = time.monotonic()
         self._before = tally.files

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -61,9 +60,9 @@ class Pass:
             LeftOut: it is too short or too long.
         """
         item, recipe = self._item, self._recipe
-        status = None if item.is_command else _status(item.audio)
         channel = recipe.channel if item.channel is None else item.channel
         with _opened(item) as sound:
+            status = sound.status if isinstance(sound, AudioFile) else None
             self._check_duration(sound.num_samples, sound.sample_rate)
             waveform = Waveform(sound, sample_rate=self._sample_rate, channel=channel, resample=recipe.resample)
             for block in waveform.blocks():
@@ -103,14 +102,6 @@ def content(path: str) -> str:
     """sha256 of a file, hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _status(path: str) -> os.stat_result | None:
-    """None where it cannot be asked for, of which opening the file tells more."""
-    try:
-        return os.stat(path)
-    except OSError:
-        return None
 
 
 def _opened(item: Input) -> AudioFile | AudioCommand:

@@ -10,6 +10,7 @@ at once.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import multiprocessing
 import os
@@ -80,7 +81,9 @@ class Supervisor:
         self._handful = HANDFUL if timeout is None else 1  # whose time it is must be known
         self._workers: dict[Connection, _Worker] = {}
         self._waiting: deque[Task] = deque()
+        self._more = True
         self._stillborn = 0
+        atexit.register(self.kill)  # multiprocessing waits for workers at exit, and these do not hear its SIGTERM
         for _ in range(workers):
             self._start()
 
@@ -119,7 +122,7 @@ class Supervisor:
         coming = iter(tasks)
         try:
             self._feed_all(coming, stop)
-            while any(worker.tasks for worker in self._workers.values()) or (self._waiting and not stop.requested):
+            while not self._is_over(stop):
                 for connection in wait(list(self._workers), TICK):
                     yield from self._hear(connection, stop)  # pyright: ignore[reportArgumentType] - wait gives back what it got
                 if stop.requested:
@@ -137,6 +140,12 @@ class Supervisor:
             connection.close()
             self._clean_up(worker)
         self._workers.clear()
+        atexit.unregister(self.kill)
+
+    def _is_over(self, stop: Stop) -> bool:
+        if any(worker.tasks for worker in self._workers.values()):
+            return False
+        return stop.requested or not (self._waiting or self._more)
 
     def _heard_of(self) -> Iterator[Connection]:
         while True:
@@ -180,6 +189,7 @@ class Supervisor:
         worker.alone = bool(self._waiting)
         if not worker.alone:
             handful = list(islice(coming, self._handful))
+            self._more = len(handful) == self._handful
         else:
             handful = [] if worker.tasks else [self._waiting.popleft()]
         if not handful:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from speechconv.checks import check_choice
 from speechconv.stores.ids import TEMPORARY
+from speechconv.stores.manifest import ManifestLine
 
 Dtype = Literal["float32", "float16"]
 SUFFIX = ".tmp"
@@ -128,6 +129,16 @@ def _header(dtype: str, frames: int, channels: int) -> bytes:
 def _write(descriptor: int, data: bytes | memoryview) -> None:
     while data:
         data = data[os.write(descriptor, data) :]
+
+
+def is_whole(out: Path, line: ManifestLine) -> bool:
+    """Whether the .npy that `line` names below `out` is there and as long as it says; a power failure may cut one."""
+    data = line.frames * line.channels * np.dtype(line.dtype).itemsize
+    header = len(_header(np.dtype(line.dtype).newbyteorder("<").str, line.frames, line.channels))
+    try:
+        return os.path.getsize(out / line.path) == header + data
+    except OSError:
+        return False
 
 
 def _created(path: Path) -> int:

@@ -226,9 +226,9 @@ class JsonLines:
     def __exit__(self, *_: object) -> None:
         os.close(self._descriptor)
 
-    def append(self, line: Line) -> None:
-        """Write one line by one call; where the disk takes only a part of it, none of it stays."""
-        data = encode_line(line)
+    def append(self, *lines: Line) -> None:
+        """Write lines by one call; where the disk takes only a part of them, none of them stays."""
+        data = b"".join(map(encode_line, lines))
         rest = data
         try:
             while rest:
