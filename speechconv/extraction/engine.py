@@ -13,7 +13,7 @@ from speechconv.checks import check_count
 from speechconv.extraction.inputs import find_inputs
 from speechconv.extraction.one_by_one import Extracted, one_by_one
 from speechconv.extraction.options import Options
-from speechconv.extraction.progress import ProgressMode, announce
+from speechconv.extraction.progress import ProgressMode
 from speechconv.extraction.recipe import Identity, Precision, Recipe
 from speechconv.extraction.run import Run
 from speechconv.extraction.shard import parse_shard
@@ -172,9 +172,8 @@ def extract(
         each_channel=each,
     )
     items = [item for item in found.items if part is None or part.holds(item.id)]
-    announce(found.statements, progress)
     if out is None:
-        return one_by_one(items, recipe, workforce)
+        return one_by_one(items, recipe, workforce, found.statements, progress)
     check_count("shard_bytes", shard_bytes)
     folder = Path(out) if part is None else Path(out) / part.folder
     summary = Run(folder, items, recipe, options | {"shard": part and str(part)}, found.statements, progress)(workforce)

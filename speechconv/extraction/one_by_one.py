@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from speechconv.extraction.inputs import Input
+from speechconv.extraction.progress import ProgressMode, announce
 from speechconv.extraction.recipe import Recipe
 from speechconv.extraction.task import Stop, Task
 from speechconv.extraction.workforce import Workforce
@@ -36,21 +37,28 @@ class Extracted:
     line: Line
 
 
-def one_by_one(items: Sequence[Input], recipe: Recipe, workforce: Workforce) -> Iterator[Extracted]:
+def one_by_one(
+    items: Sequence[Input], recipe: Recipe, workforce: Workforce, statements: Sequence[str], progress: ProgressMode
+) -> Iterator[Extracted]:
     """Each input's features as they get done, of those with a problem first.
 
     Raises:
         ValueError, TypeError, FileNotFoundError: the recipe cannot be made.
     """
+    announce(statements, progress)
     for item in items:
         if item.problem is not None:
             yield Extracted(item.id, None, ErrorLine(item.id, item.audio, item.stage, item.error, item.problem))
     tasks = (Task(place, item) for place, item in enumerate(items) if item.problem is None)
     with tempfile.TemporaryDirectory(prefix="speechconv-") as folder:
         engine = workforce.start(replace(recipe, folder=Path(folder)), len(items))
-        with contextlib.closing(engine.run(tasks, Stop())) as results:
-            for _, line in results:
-                yield Extracted(line.id, _taken(Path(folder), line), line)
+        try:
+            engine.facts()
+            with contextlib.closing(engine.run(tasks, Stop())) as results:
+                for _, line in results:
+                    yield Extracted(line.id, _taken(Path(folder), line), line)
+        finally:
+            engine.kill()
 
 
 def _taken(folder: Path, line: Line) -> Tensor | None:

@@ -15,7 +15,7 @@ from speechconv.extraction.inputs import Input
 from speechconv.extraction.interrupt import stop_on_signals
 from speechconv.extraction.ledger import Ledger
 from speechconv.extraction.lock import only_run_in
-from speechconv.extraction.progress import Progress, ProgressMode
+from speechconv.extraction.progress import Progress, ProgressMode, announce
 from speechconv.extraction.recipe import Facts, Recipe
 from speechconv.extraction.resume import SPOOL, Earlier, forget_earlier_run, look_back
 from speechconv.extraction.run_record import RunRecord
@@ -92,6 +92,7 @@ class Run:
         earlier = look_back(self._out, self._store, self._items, self._places, self._recipe, facts, mixed=mixed)
         record = RunRecord(self._out, facts, self._options, self._statements)
         record.begin()
+        announce(self._statements, self._progress)
         with Ledger(self._out, self._places, self._packer(earlier.paths)) as ledger:
             ledger.tally.reuse(len(earlier.done), earlier.frames)
             progress = Progress(len(self._items), ledger.tally, self._progress)

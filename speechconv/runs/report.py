@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -239,18 +239,19 @@ def _excerpt(run: Path, line: ManifestLine) -> tuple[str, str]:
 
 
 def _method(record: Record) -> str:
+    ingredients: Mapping[str, Any] = record.get("ingredients") or {}
     facts = [
         ("Command", " ".join(map(str, record.get("argv") or []))),
         ("Options", _json(record.get("options"))),
         ("Versions", ", ".join(f"{name} {version}" for name, version in (record.get("versions") or {}).items())),
-        ("Weights", record.get("weights") or "none"),
+        ("Weights", ingredients.get("weights") or "none"),
         ("Store", record.get("store")),
         ("Shard", record.get("shard")),
         ("Started", record.get("started")),
         ("Ended", record.get("ended")),
     ]
     items = "".join(f"<dt>{name}</dt><dd>{plain(words, 2000)}</dd>" for name, words in facts if words)
-    pipeline = str(record.get("pipeline") or "")
+    pipeline = str(ingredients.get("pipeline") or "")
     text = "\n".join(plain(line) for line in pipeline.splitlines()[:500])
     folded = f"<details open><summary>The pipeline</summary><pre>{text}</pre></details>" if text else ""
     return section("How it was made", f'<dl class="facts">{items}</dl>{folded}') if items or folded else ""

@@ -102,7 +102,7 @@ def check(folder: str | os.PathLike[str]) -> Check:
         >>> from speechconv.extraction import extract
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     soundfile.write(f"{folder}/tone.wav", numpy.sin(numpy.arange(16000.0)), 16000)
-        ...     summary = extract(f"{folder}/tone.wav", f"{folder}/features")
+        ...     summary = extract(f"{folder}/tone.wav", out=f"{folder}/features")
         ...     before = check(f"{folder}/features")
         ...     Path(folder, "features", "tone.npy").unlink()
         ...     after = check(f"{folder}/features")

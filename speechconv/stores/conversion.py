@@ -79,7 +79,7 @@ def convert(
         >>> from speechconv.extraction import extract
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     soundfile.write(f"{folder}/tone.wav", numpy.sin(numpy.arange(16000.0)), 16000)
-        ...     summary = extract(f"{folder}/tone.wav", f"{folder}/features")
+        ...     summary = extract(f"{folder}/tone.wav", out=f"{folder}/features")
         ...     count = convert(f"{folder}/features", f"{folder}/kaldi", store="kaldi")
         ...     count, Path(folder, "kaldi", "utt2num_frames").read_text()
         (1, 'tone 101\\n')

@@ -48,7 +48,7 @@ class FeatureReader:
         >>> from speechconv.extraction import extract
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     soundfile.write(f"{folder}/tone.wav", numpy.sin(numpy.arange(16000.0)), 16000)
-        ...     summary = extract(f"{folder}/tone.wav", f"{folder}/features")
+        ...     summary = extract(f"{folder}/tone.wav", out=f"{folder}/features")
         ...     with FeatureReader(f"{folder}/features") as reader:
         ...         reader.ids, reader["tone"].shape
         (['tone'], torch.Size([101, 80]))

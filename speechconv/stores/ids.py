@@ -42,7 +42,7 @@ def is_text(char: str) -> bool:
     return not "\ud800" <= char <= "\udfff"
 
 
-def file_name(id: str, suffix: str, holds: Callable[[str], bool] = lambda char: char != "\0") -> str:
+def file_name(id: str, suffix: str, holds: Callable[[str], bool] | None = None) -> str:
     """The relative path of a file for `id`: below the folder it is joined to, whatever the id says.
 
     No path is a folder in another id's path, and none has a part too long for a file system.
@@ -50,7 +50,7 @@ def file_name(id: str, suffix: str, holds: Callable[[str], bool] = lambda char: 
     >>> file_name("a/b c", ".npy"), file_name("../../etc/x", ".npy"), file_name("x.npy/y", ".npy")
     ('a/b c.npy', '%2E%2E/%2E%2E/etc/x.npy', 'x%2Enpy/y.npy')
     """
-    *folders, last = (_own_component(part) for part in encode(id, holds).split("/"))
+    *folders, last = (_own_component(part) for part in encode(id, holds or _on_disk).split("/"))
     if folders and not last:
         last = f"{folders.pop()}%2F"
     path = "".join(f"{_not_a_file(folder, suffix)}/" if folder else "%2F" for folder in folders) + last
@@ -83,4 +83,17 @@ def _pieces(name: str) -> Iterator[str]:
 
 
 def _percent(text: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in text.encode("utf-8", "surrogateescape"))
+    return "".join(f"%{byte:02X}" for byte in _bytes(text))
+
+
+def _bytes(text: str) -> bytes:
+    """Half a surrogate pair, which only JSON can hold, comes back as three bytes that are no UTF-8."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
+def _on_disk(char: str) -> bool:
+    """True for what a file's name can hold: a byte that is no UTF-8, too, but neither NUL nor half a surrogate pair."""
+    return char != "\0" and (is_text(char) or "\udc80" <= char <= "\udcff")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from numpy.typing import NDArray
 
 from speechconv.stores.manifest import MANIFEST, ManifestLine, read_lines
-from speechconv.stores.open_shards import OpenShards
+from speechconv.stores.open_shards import DamagedFeatures, MissingFeatures, OpenShards
 
 
 def check_run(folder: Path) -> None:
@@ -31,12 +30,22 @@ def stored_features(folder: Path) -> Iterator[tuple[ManifestLine, NDArray]]:
         ValueError: features that are damaged.
     """
     check_run(folder)
-    with contextlib.closing(OpenShards(folder)) as shards:
+    with OpenShards(folder) as shards:
         for line in read_lines(folder, ManifestLine):
-            yield line, shards.read(line)
+            yield line, _read(shards, folder, line)
 
 
 def features_of(folder: Path, line: ManifestLine) -> NDArray:
     """The features of one line; errors as `stored_features`."""
-    with contextlib.closing(OpenShards(folder)) as shards:
+    with OpenShards(folder) as shards:
+        return _read(shards, folder, line)
+
+
+def _read(shards: OpenShards, folder: Path, line: ManifestLine) -> NDArray:
+    try:
         return shards.read(line)
+    except MissingFeatures:
+        where = f"{folder / line.path}" + (f" ({line.key})" if line.key else "")
+        raise FileNotFoundError(f"the features of {line.id!r} are not at {where}; extract them again.") from None
+    except DamagedFeatures as error:
+        raise ValueError(f"the features of {line.id!r}: {error}; extract them again.") from None

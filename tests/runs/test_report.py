@@ -291,8 +291,13 @@ def test_hostile_names_change_nothing_but_the_words(tmp_path: Path) -> None:
     lines: list[Line] = [stored(tmp_path, "h", features(0, 5), audio=HOSTILE, clipped=1)]
     lines += [line(id=HOSTILE, audio=HOSTILE, frames=0, rms=0.0, clipped=1), line(id="x" * 9999, frames=0)]
     lines += [ErrorLine(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE), SkippedLine(HOSTILE, HOSTILE, 1.0, HOSTILE)]
-    strings = ("pipeline", "recipe", "started", "weights", "store", "status")
-    run = dict.fromkeys(strings, HOSTILE) | {"argv": [HOSTILE], "options": {"pipeline": HOSTILE, HOSTILE: HOSTILE}}
+    strings = ("recipe", "started", "store", "status")
+    ingredients = {"pipeline": HOSTILE, "weights": HOSTILE}
+    run = dict.fromkeys(strings, HOSTILE) | {
+        "ingredients": ingredients,
+        "argv": [HOSTILE],
+        "options": {"pipeline": HOSTILE, HOSTILE: HOSTILE},
+    }
     page = written(tmp_path, lines, run | {"versions": {HOSTILE: HOSTILE, "speechconv": HOSTILE}})
     assert {tag for tag, _ in page.elements}.isdisjoint({"script", "img", "audio"})
     assert r"<img src=x onerror=alert(2)>\n\xff\u202e\ud800\x00" in page.text
