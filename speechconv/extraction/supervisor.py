@@ -23,20 +23,22 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from speechconv.extraction.inputs import Input
 from speechconv.extraction.recipe import Facts, Recipe
+from speechconv.extraction.supply import Supply
 from speechconv.extraction.task import HANDFUL, Results, Stop, Task
 from speechconv.stores.feature_file import temporary_name
 from speechconv.stores.ids import file_name
-from speechconv.stores.manifest import ErrorLine, Line
+from speechconv.stores.manifest import ErrorLine, Line, ManifestLine
 
 TICK = 0.2
 """Seconds between two looks at timeouts and at Ctrl-C."""
+MOMENT = 0.2
+"""Seconds that a handful shall take."""
 DEATHS = 2
 """Workers that an input may take down before it is given up."""
 STILLBORN = 5
@@ -53,6 +55,14 @@ class _Worker:
     since: float = 0.0
     alone: bool = False
     recalled: bool = False
+    handful: int = 1
+
+    def keep_pace(self, lines: list[tuple[int, Line]]) -> None:
+        """The next handful shall keep it busy for a moment."""
+        self.since = time.monotonic()
+        seconds = [line.seconds for _, line in lines if isinstance(line, ManifestLine)]
+        if seconds:
+            self.handful = max(1, min(HANDFUL, int(MOMENT * len(seconds) / max(sum(seconds), 1e-6))))
 
     def drop(self, indices: Collection[int]) -> None:
         self.tasks = deque(task for task in self.tasks if task.index not in indices)
@@ -81,7 +91,6 @@ class Supervisor:
         self._handful = HANDFUL if timeout is None else 1  # whose time it is must be known
         self._workers: dict[Connection, _Worker] = {}
         self._waiting: deque[Task] = deque()
-        self._more = True
         self._stillborn = 0
         atexit.register(self.kill)  # multiprocessing waits for workers at exit, and these do not hear its SIGTERM
         for _ in range(workers):
@@ -119,10 +128,10 @@ class Supervisor:
             OSError: the disk is full.
             RuntimeError: a worker could not start.
         """
-        coming = iter(tasks)
+        coming = Supply(tasks)
         try:
             self._feed_all(coming, stop)
-            while not self._is_over(stop):
+            while not self._is_over(coming, stop):
                 for connection in wait(list(self._workers), TICK):
                     yield from self._hear(connection, stop)  # pyright: ignore[reportArgumentType] - wait gives back what it got
                 if stop.requested:
@@ -142,10 +151,10 @@ class Supervisor:
         self._workers.clear()
         atexit.unregister(self.kill)
 
-    def _is_over(self, stop: Stop) -> bool:
+    def _is_over(self, coming: Supply, stop: Stop) -> bool:
         if any(worker.tasks for worker in self._workers.values()):
             return False
-        return stop.requested or not (self._waiting or self._more)
+        return stop.requested or not (self._waiting or coming)
 
     def _heard_of(self) -> Iterator[Connection]:
         while True:
@@ -168,32 +177,32 @@ class Supervisor:
                 self._stillborn = 0
             case list(lines):
                 worker.drop({index for index, _ in lines})
-                worker.since = time.monotonic()
+                worker.keep_pace(lines)
                 yield from lines
             case Forgotten(indices):
                 worker.drop(indices)
             case error:
                 raise error
 
-    def _feed_all(self, coming: Iterator[Task], stop: Stop) -> None:
+    def _feed_all(self, coming: Supply, stop: Stop) -> None:
         if stop.requested:
             return
         for connection, worker in list(self._workers.items()):
             if worker.ready:
                 self._feed(connection, worker, coming)
 
-    def _feed(self, connection: Connection, worker: _Worker, coming: Iterator[Task]) -> None:
-        """One more handful for a worker that has at most one; an input that has killed a worker goes alone."""
-        if len(worker.tasks) > self._handful or (worker.alone and worker.tasks):
+    def _feed(self, connection: Connection, worker: _Worker, coming: Supply) -> None:
+        """One more handful for a worker that has at most one; what has killed a worker and what is long goes alone."""
+        most = min(self._handful, worker.handful)
+        if len(worker.tasks) > most or (worker.alone and worker.tasks):
             return
-        worker.alone = bool(self._waiting)
-        if not worker.alone:
-            handful = list(islice(coming, self._handful))
-            self._more = len(handful) == self._handful
-        else:
-            handful = [] if worker.tasks else [self._waiting.popleft()]
+        alone = bool(self._waiting) or coming.is_long
+        if alone and worker.tasks:
+            return
+        handful = [self._waiting.popleft()] if self._waiting else coming.handful(most)
         if not handful:
             return
+        worker.alone = alone
         if not worker.tasks:
             worker.since = time.monotonic()
         worker.tasks.extend(handful)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -29,23 +30,55 @@ HANDFUL_SAMPLES = 1 << 17
 """Samples that are read, at most, before the first of them is computed."""
 
 
-@dataclass(slots=True)
-class _Sound:
-    """A sound that can be read, on its way to its features.
+@dataclass
+class _Begun:
+    """A sound on its way to its features.
 
     Attributes:
         index: of its task.
         item: the input.
-        samples: all of it, at the pipeline's rate; None of a long one, which is read again block by block.
-        described: fields of its manifest line.
+        described: fields of its manifest line; complete when all of it has been read.
         seconds: that it has taken so far.
     """
 
     index: int
     item: Input
-    samples: Samples | None
     described: dict[str, Any]
     seconds: float
+
+
+@dataclass
+class _Sound(_Begun):
+    """One that has been read as a whole.
+
+    Attributes:
+        samples: all of it, at the pipeline's rate.
+    """
+
+    samples: Samples
+
+
+class _LongSound(_Begun):
+    """One that is read again, block by block, when its features are made."""
+
+
+class _Hand:
+    """What has been read and waits to be computed, and what failed at that."""
+
+    def __init__(self) -> None:
+        self.sounds: list[_Sound] = []
+        self.lines: list[tuple[int, Line]] = []
+        self.samples = 0
+
+    def __len__(self) -> int:
+        return len(self.sounds) + len(self.lines)
+
+    def add(self, loaded: _Sound | tuple[int, Line]) -> None:
+        if isinstance(loaded, _Sound):
+            self.sounds.append(loaded)
+            self.samples += len(loaded.samples)
+        else:
+            self.lines.append(loaded)
 
 
 class Extractor:
@@ -97,29 +130,20 @@ class Extractor:
         Raises:
             OSError: the disk is full.
         """
-        done: list[tuple[int, Line]] = []
-        sounds: list[_Sound] = []
-        for task in tasks:
-            if task is not None:
-                loaded = self._load(task)
-                if isinstance(loaded, _Sound):
-                    sounds.append(loaded)
-                else:
-                    done.append((task.index, loaded))
-            if task is None or self._is_handful(sounds, done):
-                done += self._finish(sounds)
-                if done:
-                    yield done
-                done, sounds = [], []
-        done += self._finish(sounds)
-        if done:
-            yield done
+        hand = _Hand()
+        for task in chain(tasks, (None,)):
+            loaded = None if task is None else self._load(task)
+            if loaded is not None and not isinstance(loaded, _LongSound):
+                hand.add(loaded)
+                if len(hand) < self._most and hand.samples < HANDFUL_SAMPLES:
+                    continue
+            if hand:
+                yield [*hand.lines, *self._finish(hand.sounds)]
+                hand = _Hand()
+            if isinstance(loaded, _LongSound):
+                yield [(loaded.index, self._finish_long(loaded))]
 
-    def _is_handful(self, sounds: list[_Sound], done: list[tuple[int, Line]]) -> bool:
-        samples = sum(SHORT if sound.samples is None else len(sound.samples) for sound in sounds)
-        return len(sounds) + len(done) >= self._most or samples >= HANDFUL_SAMPLES
-
-    def _load(self, task: Task) -> _Sound | Line:
+    def _load(self, task: Task) -> _Sound | _LongSound | tuple[int, Line]:
         started = time.perf_counter()
         item = task.item
         reading = Pass(item, self.recipe, self.pipeline.sample_rate)
@@ -128,50 +152,45 @@ class Extractor:
             for block in reading.blocks():
                 blocks.append(block)
                 if reading.num_samples > SHORT:
-                    return _Sound(task.index, item, None, {}, time.perf_counter() - started)
+                    return _LongSound(task.index, item, {}, time.perf_counter() - started)
         except Exception as error:
-            return fault_line(item, error)
+            return task.index, fault_line(item, error)
         samples = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-        return _Sound(task.index, item, samples, reading.described, time.perf_counter() - started)
+        return _Sound(task.index, item, reading.described, time.perf_counter() - started, samples)
 
     def _finish(self, sounds: list[_Sound]) -> list[tuple[int, Line]]:
         """Features of a handful, and their lines."""
         features = self._short_features(sounds)
         lines: list[tuple[int, Line]] = []
         for sound in sounds:
-            if sound.samples is None:
-                line = self._finish_long(sound)
-            elif isinstance(found := features[sound.index], Exception):
-                line = fault_line(sound.item, found)
-            else:
-                line = self._written(sound, [found])
+            found = features[sound.index]
+            line = fault_line(sound.item, found) if isinstance(found, Exception) else self._written(sound, [found])
             lines.append((sound.index, line))
         return lines
 
     def _short_features(self, sounds: list[_Sound]) -> dict[int, Tensor | Exception]:
         """By the index of their task; those of a length go through the pipeline together."""
-        by_bucket: dict[int, list[tuple[_Sound, Samples]]] = {}
+        by_bucket: dict[int, list[_Sound]] = {}
         for sound in sounds:
-            if sound.samples is not None:
-                by_bucket.setdefault(self._short.bucket(sound.samples), []).append((sound, sound.samples))
+            by_bucket.setdefault(self._short.bucket(sound.samples), []).append(sound)
         features: dict[int, Tensor | Exception] = {}
         for group in by_bucket.values():
             for start in range(0, len(group), self._short.rows):
                 batch = group[start : start + self._short.rows]
                 started = time.perf_counter()
                 features |= self._computed(batch)
-                for sound, _ in batch:
+                for sound in batch:
                     sound.seconds += (time.perf_counter() - started) / len(batch)
         return features
 
-    def _computed(self, batch: list[tuple[_Sound, Samples]]) -> dict[int, Tensor | Exception]:
+    def _computed(self, batch: list[_Sound]) -> dict[int, Tensor | Exception]:
         try:
-            found = self._short([samples for _, samples in batch])
+            found = self._short([sound.samples for sound in batch])
         except Exception as error:  # a fault of a layer must not end the run
-            return {sound.index: error for sound, _ in batch}
-        return {sound.index: own for (sound, _), own in zip(batch, found, strict=True)}
+            return {sound.index: error for sound in batch}
+        return {sound.index: own for sound, own in zip(batch, found, strict=True)}
 
-    def _finish_long(self, sound: _Sound) -> Line:
+    def _finish_long(self, sound: _LongSound) -> Line:
         passes: list[Pass] = []
 
         def read() -> Iterator[Samples]:
@@ -186,7 +205,7 @@ class Extractor:
 
         return self._written(sound, parts())
 
-    def _written(self, sound: _Sound, parts: Iterable[Tensor]) -> Line:
+    def _written(self, sound: _Begun, parts: Iterable[Tensor]) -> Line:
         started = time.perf_counter()
         recipe, name = self.recipe, file_name(sound.item.id, ".npy")
         try:

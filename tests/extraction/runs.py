@@ -40,7 +40,7 @@ def run_json(out: Path) -> dict[str, Any]:
 
 
 def temporaries(out: Path) -> list[Path]:
-    return [path for path in out.rglob(".speechconv-*") if path.is_file()]
+    return [path for path in out.rglob(".speechconv-*.tmp") if path.is_file()]
 
 
 def half_written(out: Path, least: int) -> list[Path]:

@@ -108,7 +108,7 @@ def test_workers_that_die_cost_their_own_files_only_and_are_replaced(corpus: Pat
     out = tmp_path / "out"
     with running(corpus, out, jobs=2) as process:
         for path in temporaries(out):
-            os.kill(int(path.name.split("-")[1].removesuffix(".tmp")), signal.SIGKILL)
+            os.kill(int(path.name.split("-")[-1].removesuffix(".tmp")), signal.SIGKILL)
         assert process.wait(60) == 3
     assert [(line["id"], line["stage"], line["error"]) for line in errors(out)] == [
         (name, "worker", "ChildProcessError") for name in LONG

@@ -132,7 +132,7 @@ def test_features_that_are_gone_or_are_not_as_their_line_says_are_refused(tmp_pa
     with pytest.raises(FileNotFoundError, match="the features of 'utt 1' are not at"):
         feature_statistics(tmp_path / "run")
     np.save(tmp_path / "run" / "utt 1.npy", features(0, 2))
-    with pytest.raises(ValueError, match="'utt 1': utt 1.npy holds 2 x 3 .*, the manifest says 1 x 3 float32"):
+    with pytest.raises(ValueError, match=r"'utt 1': utt 1\.npy holds 2 x 3 .*, the manifest says 1 x 3 float32"):
         feature_statistics(tmp_path / "run")
 
 
