@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -18,7 +17,8 @@ import pytest
 import soundfile
 
 import speechconv as sc
-from tests.extraction.runs import errors, json_lines, start, temporaries
+from speechconv.extraction.resume import SPOOL
+from tests.extraction.runs import errors, json_lines, start, temporaries, wait_until
 from tests.sounds import noise
 
 GOOD = int(os.environ.get("SPEECHCONV_CHAOS", "120"))
@@ -50,13 +50,18 @@ def clean(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, s
     return {line["id"]: line["sha256"] for line in json_lines(out / "manifest.jsonl")}
 
 
-def harass(run: subprocess.Popen[bytes], dice: random.Random, seconds: float) -> None:
-    """SIGKILL random workers of a run, at random moments, for some time."""
-    end = time.monotonic() + seconds
+def harass(run: subprocess.Popen[bytes], out: Path, dice: random.Random) -> None:
+    """From the first line on, SIGKILL random workers of a run, at random moments, and at last the run."""
+    reports = [out / "manifest.jsonl", out / SPOOL / "manifest.jsonl"]
+    before = sum(path.stat().st_size for path in reports if path.exists())
+    wait_until(lambda: sum(path.stat().st_size for path in reports if path.exists()) > before, seconds=30)
+    end = time.monotonic() + dice.uniform(0.8, 2.5)
     while time.monotonic() < end and run.poll() is None:
-        time.sleep(dice.uniform(0.02, 0.3))
+        time.sleep(dice.uniform(0.05, 0.8))
         with contextlib.suppress(psutil.NoSuchProcess, IndexError):
             dice.choice([child for child in psutil.Process(run.pid).children() if child.is_running()]).kill()
+    run.kill()
+    run.communicate()
 
 
 @pytest.mark.parametrize("store", ["npy", "tar"])
@@ -70,11 +75,7 @@ def test_in_the_end_every_good_file_is_there_once_and_every_bad_one_reported_onc
     command = ("extract", corpus, "--output", out, *pipeline, "--jobs", "3", "--store", store, "--shard-bytes", "50k")
     for _ in range(KILLS):
         run = start(*command, start_new_session=True)
-        harass(run, dice, dice.uniform(2.0, 3.5))
-        if run.poll() is None:
-            os.kill(run.pid, signal.SIGKILL)
-        run.communicate()
-    assert json_lines(out / "manifest.jsonl")  # what was done before the kills
+        harass(run, out, dice)
     last = start(*command)
     assert last.wait(120) == 3
     last.communicate()
