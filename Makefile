@@ -23,7 +23,7 @@ demo: $(READY)  ## extract log-mel features of audio_samples/ into demo_features
 test: $(READY) check  ## formatting, lint, types, then the whole suite with doctests
 	$(BIN)/python -m pytest
 
-test-browser: $(READY)  ## verify's report in headless Chromium (apt-get install chromium chromium-driver)
+test-browser: $(READY)  ## the reports in headless Chromium (apt-get install chromium chromium-driver)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,browser]'
 	SPEECHCONV_BROWSER=1 $(BIN)/python -m pytest tests/browser
 	@echo 'look at browser_screenshots/'

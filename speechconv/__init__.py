@@ -23,7 +23,11 @@ The map, in the order of the signal:
     contract    check_streaming: does a layer keep the law?
     audio       files and pipes -> waveform blocks
     comparison  compare: features against librosa's, number by number
-    extraction  extract: files -> features, manifest, error report
+    stores      features on disk: npy, Kaldi, HDF5, tar, safetensors, Parquet; FeatureReader, convert, check, statistics
+    extraction  extract: sounds -> features, manifest, error report; any input, any number of workers
+    runs        what extract left: report, merge of its shards
+    global_cmvn with_cmvn: a pipeline normalised by the statistics of a corpus
+    pages       what the HTML reports are made of
     verification  verify: learned filters against the STFT
 
 Names load on first use, so importing the package is instant and needs no torch.
@@ -42,7 +46,7 @@ if TYPE_CHECKING:
     from speechconv.conv import Conv1d
     from speechconv.cost import describe
     from speechconv.cumulative import CumulativeNorm
-    from speechconv.extraction import extract
+    from speechconv.extraction import Extracted, Interrupted, Summary, extract
     from speechconv.frontend.kaldi import KaldiSTFT
     from speechconv.frontend.minimum_length import MinimumLength
     from speechconv.frontend.mulaw import MuLaw
@@ -53,6 +57,7 @@ if TYPE_CHECKING:
     from speechconv.frontend.wavenet import WaveNetEncoder
     from speechconv.fuse import fused
     from speechconv.geometry import Geometry, Mirror
+    from speechconv.global_cmvn import with_cmvn
     from speechconv.layer import Layer
     from speechconv.layers.affine import Affine
     from speechconv.layers.cepstrum import DCT, Lifter
@@ -69,7 +74,13 @@ if TYPE_CHECKING:
     from speechconv.norm import BatchNorm, LayerNorm
     from speechconv.pipeline import Pipeline
     from speechconv.plan import NotStreamable
+    from speechconv.runs.merging import merge_shards
+    from speechconv.runs.report import extraction_report
     from speechconv.session import Session, SessionPool
+    from speechconv.stores.checking import check
+    from speechconv.stores.conversion import convert
+    from speechconv.stores.feature_reader import FeatureReader
+    from speechconv.stores.statistics import FeatureStatistics, feature_statistics
     from speechconv.streamer import Streamer
     from speechconv.verification.verifier import verify
 
@@ -110,7 +121,14 @@ _HOMES = {
     "contract": ("check_streaming",),
     "cost": ("describe",),
     "comparison": ("Comparison", "compare"),
-    "extraction": ("extract",),
+    "extraction": ("Extracted", "Interrupted", "Summary", "extract"),
+    "global_cmvn": ("with_cmvn",),
+    "stores.feature_reader": ("FeatureReader",),
+    "stores.conversion": ("convert",),
+    "stores.checking": ("check",),
+    "stores.statistics": ("FeatureStatistics", "feature_statistics"),
+    "runs.report": ("extraction_report",),
+    "runs.merging": ("merge_shards",),
     "verification.verifier": ("verify",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -130,8 +148,12 @@ __all__ = [
     "CumulativeNorm",
     "Deltas",
     "DynamicRange",
+    "Extracted",
     "FeatureEncoder",
+    "FeatureReader",
+    "FeatureStatistics",
     "Geometry",
+    "Interrupted",
     "KaldiSTFT",
     "Layer",
     "LayerNorm",
@@ -153,16 +175,23 @@ __all__ = [
     "SlidingCMVN",
     "StackFrames",
     "Streamer",
+    "Summary",
     "WaveNetEncoder",
     "WaveNetStack",
+    "check",
     "check_streaming",
     "compare",
+    "convert",
     "describe",
     "extract",
+    "extraction_report",
+    "feature_statistics",
     "fourier_basis",
     "fused",
     "mel_filters",
+    "merge_shards",
     "verify",
+    "with_cmvn",
 ]
 
 

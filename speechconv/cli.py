@@ -13,12 +13,24 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from speechconv import __version__
-from speechconv.commands import compare, describe, extract, merge, presets, stats, stream, verify
+from speechconv.commands import (
+    check,
+    compare,
+    convert,
+    describe,
+    extract,
+    merge,
+    presets,
+    report,
+    stats,
+    stream,
+    verify,
+)
 from speechconv.commands.output import ReaderGone, say
 from speechconv.commands.status import DISK_FULL, INTERRUPTED, OK, USAGE
 from speechconv.disk import is_disk_full
 
-COMMANDS = (extract, merge, stats, stream, compare, verify, presets, describe)
+COMMANDS = (extract, check, report, stats, merge, convert, stream, compare, verify, presets, describe)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -24,7 +24,7 @@ class Encoding(NamedTuple):
     dtype: str
     width: int
 
-    def decode(self, data: bytes) -> NDArray[np.float32]:
+    def decode(self, data: bytes | memoryview) -> NDArray[np.float32]:
         """(n,) samples of `width * n` bytes."""
         import numpy as np
 
@@ -37,9 +37,10 @@ class Encoding(NamedTuple):
         if samples.dtype.kind == "f":
             with np.errstate(over="ignore"):  # beyond float32 lies infinity, which Waveform reports
                 return samples.astype(np.float32)
-        full_scale = np.float32(2.0 ** (8 * samples.dtype.itemsize - 1))
-        centred = samples.astype(np.float32) - full_scale if samples.dtype.kind == "u" else samples.astype(np.float32)
-        return centred / full_scale
+        scale = np.float32(2.0 ** (1 - 8 * samples.dtype.itemsize))  # a power of two: multiplying is dividing, exactly
+        if samples.dtype.kind == "u":
+            return (samples.astype(np.float32) - 1 / scale) * scale
+        return np.multiply(samples, scale, dtype=np.float32, casting="unsafe")
 
 
 RAW_FORMATS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from speechconv.audio.error import AudioError
+from speechconv.audio.error import AudioError, truncated
 from speechconv.audio.pcm import RAW_FORMATS, Encoding
 from speechconv.audio.riff import Incoming, read_header
 
@@ -114,12 +114,3 @@ def open_raw(descriptor: int, encoding: str, *, sample_rate: int, channels: int 
         if value < 1:
             raise ValueError(f"{name} (={value}) must be >= 1.")
     return PcmReader(Incoming(descriptor), RAW_FORMATS[encoding], sample_rate=sample_rate, channels=channels)
-
-
-def truncated(declared: int, found: int, sample_rate: int) -> AudioError:
-    """The error of a sound that is shorter than its header says; both in samples of each channel."""
-    return AudioError(
-        f"is truncated or damaged: it declares {declared} samples ({declared / sample_rate:.3f} s), "
-        f"of which {found} ({found / sample_rate:.3f} s) could be read.",
-        stage="decode",
-    )

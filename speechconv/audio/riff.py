@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from speechconv.audio.error import AudioError
 from speechconv.audio.pcm import RAW_FORMATS, Encoding
+from speechconv.audio.plausible import check_channels
 
 PCM, IEEE_FLOAT, EXTENSIBLE = 0x0001, 0x0003, 0xFFFE
 CODECS = {
@@ -26,6 +27,11 @@ CODECS = {
 }
 ONE_BY_ONE = (PCM, IEEE_FLOAT, 0x0006, 0x0007)
 """Codecs that store each sample by itself; `frame_bytes` of the others counts a block of many samples."""
+WIDTHS = {
+    PCM: {1: "u8", 2: "s16le", 3: "s24le", 4: "s32le"},
+    IEEE_FLOAT: {4: "f32le", 8: "f64le"},
+}
+"""Codec -> bytes of a sample -> its name in `RAW_FORMATS`."""
 PLACEHOLDERS = ((0x7FFF0000, 0x80000000), (0xFFFF0000, 0xFFFFFFFF))
 """Sizes that mean "unknown": sox writes 0x7FFFF000, arecord 0x7FFFFFFF or one more, ffmpeg 0xFFFFFFFF."""
 LARGEST_FMT = 1 << 16
@@ -36,10 +42,12 @@ class Incoming:
 
     Args:
         descriptor: of an open file or pipe, as `os.open` and `sys.stdin.fileno()` give.
+        head: bytes that were read from it before; they come first.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, head: bytes = b"") -> None:
         self._descriptor = descriptor
+        self._head = head
         self.position = 0
 
     def some(self, most: int) -> bytes:
@@ -48,6 +56,10 @@ class Incoming:
         Raises:
             AudioError: the operating system cannot read on.
         """
+        if self.position < len(self._head):
+            data = self._head[self.position : self.position + most]
+            self.position += len(data)
+            return data
         try:
             data = os.read(self._descriptor, most)
         except OSError as error:
@@ -76,6 +88,7 @@ class WavHeader(NamedTuple):
         channels: of each frame of samples.
         sample_rate: Hz.
         frame_bytes: bytes of one sample of every channel; of one block where the codec is not in `ONE_BY_ONE`.
+        bits: of one sample.
         start: bytes before the first sample.
         data_bytes: bytes of samples; None where the writer did not know.
     """
@@ -84,8 +97,14 @@ class WavHeader(NamedTuple):
     channels: int
     sample_rate: int
     frame_bytes: int
+    bits: int
     start: int
     data_bytes: int | None
+
+    @property
+    def is_plain(self) -> bool:
+        """Its samples fill their bytes, and `encoding` can tell how."""
+        return self.bits * self.channels == 8 * self.frame_bytes and self.bits // 8 in WIDTHS.get(self.codec, ())
 
     @property
     def encoding(self) -> Encoding:
@@ -94,20 +113,16 @@ class WavHeader(NamedTuple):
         Raises:
             AudioError: not by integers of 8, 16, 24 or 32 bits nor by floats of 32 or 64.
         """
-        widths = {
-            PCM: {1: "u8", 2: "s16le", 3: "s24le", 4: "s32le"},
-            IEEE_FLOAT: {4: "f32le", 8: "f64le"},
-        }
-        if self.codec not in widths:
+        if self.codec not in WIDTHS:
             codec = CODECS.get(self.codec, f"codec 0x{self.codec:04x}")
             raise _damaged(f"holds {codec}; expected PCM or float samples, so convert it first (ffmpeg, sox).")
         width, rest = divmod(self.frame_bytes, self.channels)
-        if rest or width not in widths[self.codec]:
+        if rest or width not in WIDTHS[self.codec]:
             raise _damaged(
                 f"declares {self.frame_bytes} bytes for a sample of {self.channels} channel(s); "
                 "expected 8, 16, 24 or 32 bits each, or floats of 32 or 64."
             )
-        return RAW_FORMATS[widths[self.codec][width]]
+        return RAW_FORMATS[WIDTHS[self.codec][width]]
 
 
 def read_header(stream: Incoming) -> WavHeader:
@@ -142,18 +157,19 @@ def read_header(stream: Incoming) -> WavHeader:
     return WavHeader(*_parse_format(fmt), start, known)
 
 
-def _parse_format(fmt: bytes) -> tuple[int, int, int, int]:
-    """(codec, channels, sample rate, bytes of a frame) of the "fmt " chunk."""
+def _parse_format(fmt: bytes) -> tuple[int, int, int, int, int]:
+    """(codec, channels, sample rate, bytes of a frame, bits of a sample) of the "fmt " chunk."""
     if len(fmt) < 16:
         raise _damaged(f"has a 'fmt ' chunk of {len(fmt)} bytes; expected 16 or more.")
-    codec, channels, sample_rate, _, frame_bytes, _ = struct.unpack_from("<HHIIHH", fmt)
+    codec, channels, sample_rate, _, frame_bytes, bits = struct.unpack_from("<HHIIHH", fmt)
     if codec == EXTENSIBLE and len(fmt) >= 26:
         (codec,) = struct.unpack_from("<H", fmt, 24)  # the first field of the sub-format's GUID
     if not (channels and sample_rate and frame_bytes):
         raise _damaged(
             f"declares {channels} channels at {sample_rate} Hz, {frame_bytes} bytes a sample; expected >= 1 of each."
         )
-    return codec, channels, sample_rate, frame_bytes
+    check_channels(channels)
+    return codec, channels, sample_rate, frame_bytes, bits
 
 
 def _known_size(size: int, riff_size: int, start: int) -> int | None:

@@ -137,7 +137,7 @@ def _files(named: list[str]) -> Iterator[str]:
 
     for name in named:
         if os.path.isdir(name) or (glob.has_magic(name) and not os.path.lexists(name)):
-            yield from (item.audio for item in find_inputs([name]) if item.problem is None)
+            yield from (item.audio for item in find_inputs([name]).items if item.problem is None)
         else:
             yield name
 

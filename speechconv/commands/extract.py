@@ -13,7 +13,7 @@ from speechconv.commands.options import (
     chosen_pipeline,
     number_of_bytes,
 )
-from speechconv.commands.output import say
+from speechconv.commands.output import reader_may_go, say
 from speechconv.commands.status import FAILED, OK
 
 STORES = ("npy", "kaldi", "hdf5", "tar", "safetensors", "parquet")
@@ -50,10 +50,10 @@ def add(commands: Any) -> None:
         "sounds -> features with a manifest",
         'speechconv extract recordings/ "more/*/*.flac" --output features --jobs 2 --set mel.n_mels=40\n'
         "  speechconv extract data/train --output fbank --pipeline kaldi-fbank --store kaldi --jobs 8\n"
-        "  find . -name '*.wav' -print0 | speechconv extract - -0 --output ark:- | copy-feats ark:- ark,t:-",
+        "  find . -name '*.wav' -print0 | speechconv extract -0 --output ark:- | copy-feats ark:- ark,t:-",
     )
     command.description = DESCRIPTION
-    command.add_argument("inputs", nargs="+", metavar="INPUT", help="file, folder, quoted glob, list, or - for stdin")
+    command.add_argument("inputs", nargs="*", metavar="INPUT", help="file, folder, quoted glob, list, or - for stdin")
     command.add_argument(
         "-o", "--output", required=True, metavar="OUT", help="folder for features and reports, or ark:- for stdout"
     )
@@ -73,7 +73,7 @@ def _add_inputs(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--max-duration", type=float, metavar="S", help="skip sounds of more seconds")
     group.add_argument("--segments", metavar="FILE", help="Kaldi segments for a wav.scp; 'none' to use none")
     group.add_argument("--allow-commands", action="store_true", help="run the commands that a wav.scp holds")
-    group.add_argument("-0", dest="null_separated", action="store_true", help="names on stdin end in NUL, not newline")
+    group.add_argument("-0", dest="null_separated", action="store_true", help="- whose names end in NUL, not newline")
 
 
 def _add_store(group: argparse._ArgumentGroup) -> None:
@@ -127,11 +127,17 @@ def _add_resume(group: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from speechconv.extraction import extract
+    from speechconv.stores.registry import store_named
 
+    if args.null_separated and "-" not in args.inputs:
+        args.inputs.append("-")
+    if not args.inputs:
+        raise ValueError("no input was named; expected files, folders, globs, lists, or - for a list on stdin.")
     source, overrides = chosen_pipeline(args)
     options = {name: getattr(args, name) for name in OPTIONS}
     if args.output == ARK_STDOUT:
-        return _to_stdout(extract(args.inputs, source, overrides=overrides, **options))
+        store_named("kaldi").check(args.dtype)
+        return _to_stdout(extract(args.inputs, source, overrides=overrides, progress=args.progress, **options))
     summary = extract(
         args.inputs,
         source,
@@ -152,11 +158,14 @@ def _to_stdout(items: Any) -> int:
     """A Kaldi archive of what gets done, for the next program in a pipe; what fails is said."""
     from speechconv.stores.kaldi_ark import ArkStream
 
+    if sys.stdout is None:
+        raise ValueError("stdout is closed; expected somewhere to write the archive to.")
     stream = ArkStream(sys.stdout.buffer)
     failed = 0
     for item in items:
         if item.features is not None:
-            stream.write(item.id, item.features.numpy())
+            with reader_may_go():
+                stream.write(item.id, item.features.numpy())
         elif hasattr(item.line, "message"):
             failed += 1
             say(f"speechconv extract: {item.line.audio}: {item.line.message}")

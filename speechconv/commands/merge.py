@@ -16,7 +16,7 @@ def add(commands: Any) -> None:
         "merge",
         run,
         "the shards of a run -> one manifest",
-        "speechconv extract corpus/ --shard 1/2 -o OUT\n  speechconv extract corpus/ --shard 2/2 -o OUT\n"
+        "speechconv extract corpus/ --shard 0/2 -o OUT\n  speechconv extract corpus/ --shard 1/2 -o OUT\n"
         "  speechconv merge OUT",
     )
     command.description = (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 
@@ -15,12 +17,19 @@ def print_result(result: str | bytes) -> None:
     """A result to stdout, at once."""
     if sys.stdout is None:
         raise ValueError("stdout is closed; expected somewhere to write the result to.")
-    try:
+    with reader_may_go():
         if isinstance(result, bytes):
             sys.stdout.buffer.write(result)
         else:
             sys.stdout.write(result)
         sys.stdout.flush()
+
+
+@contextmanager
+def reader_may_go() -> Iterator[None]:
+    """What is written to stdout inside ends in ReaderGone when nobody reads it any more."""
+    try:
+        yield
     except BrokenPipeError:
         _lead_nowhere(sys.stdout)
         raise ReaderGone from None

@@ -20,8 +20,8 @@ def add(commands: Any) -> None:
         "speechconv stats train/ dev/ -o stats.json\n  speechconv stats shard1.json shard2.json more/ -o all.json",
     )
     command.description = (
-        "Mean and variance of each channel over every frame of the folders, in one pass. Files of statistics are merged "
-        "with them as if their frames were there."
+        "Mean and variance of each channel over every frame of the folders, in one pass. Files of statistics count as "
+        "if their frames were there."
     )
     command.add_argument(
         "source",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from speechconv.audio.pcm import RAW_FORMATS
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from speechconv.audio.pipe import PcmReader
+    from speechconv.audio.waveform import Waveform
+    from speechconv.session import Session
 
 
 def add(commands: Any) -> None:
@@ -48,20 +51,20 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from speechconv.audio.error import AudioError
     from speechconv.audio.waveform import Waveform
-    from speechconv.extraction.pipelines import build_pipeline, one_torch_thread
-    from speechconv.extraction.rows import FeatureError, check_real_features, feature_rows
+    from speechconv.extraction.pipelines import computes_in, named_pipeline, one_torch_thread
+    from speechconv.extraction.rows import FeatureError, as_array, check_real_features, live
 
     _check_stream(args)
     encoded = {"f32": _f32, "text": _text}[args.format]
-    pipe = build_pipeline(*chosen_pipeline(args), args.random_weights).fuse()
-    check_real_features(pipe)
+    pipe = named_pipeline(*chosen_pipeline(args), args.random_weights).fuse()
+    check_real_features(pipe, *computes_in(pipe))
     session = pipe.stream()
     try:
         source = _source(args)
         waveform = Waveform(source, sample_rate=pipe.sample_rate, channel=args.channel, resample=args.resample)
         with one_torch_thread():
-            for rows in feature_rows(session, waveform):
-                print_result(encoded(rows))
+            for features in live(session, waveform.blocks()):
+                print_result(encoded(as_array(features, "float32", session.num_frames - len(features))))
     except (AudioError, FeatureError) as error:
         say(f"speechconv stream: stdin {error}")
         return FAILED
@@ -89,6 +92,17 @@ def _source(args: argparse.Namespace) -> PcmReader:
     if args.raw is None:
         return open_wav(descriptor)
     return open_raw(descriptor, args.raw, sample_rate=args.rate, channels=args.channels or 1)
+
+
+def _rows(session: Session, waveform: Waveform) -> Iterator[NDArray[np.float32]]:
+    """Block by block; the session is closed at the end."""
+    from speechconv.extraction.rows import as_array
+
+    for block in waveform.blocks():
+        features = session.push(block)
+        yield as_array(features, "float32", session.num_frames - len(features))
+    features = session.close()
+    yield as_array(features, "float32", session.num_frames - len(features))
 
 
 def _f32(rows: NDArray[np.float32]) -> bytes:

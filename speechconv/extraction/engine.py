@@ -6,13 +6,14 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from speechconv.audio.waveform import Channel, Resample
 from speechconv.checks import check_count
 from speechconv.extraction.inputs import find_inputs
 from speechconv.extraction.one_by_one import Extracted, one_by_one
-from speechconv.extraction.progress import ProgressMode
+from speechconv.extraction.options import Options
+from speechconv.extraction.progress import ProgressMode, announce
 from speechconv.extraction.recipe import Identity, Precision, Recipe
 from speechconv.extraction.run import Run
 from speechconv.extraction.shard import parse_shard
@@ -41,7 +42,11 @@ class Interrupted(KeyboardInterrupt):
 
 @overload
 def extract(
-    inputs: Inputs, pipeline: str | os.PathLike[str] | Pipeline = "logmel", *, out: None = None, **options: Any
+    inputs: Inputs,
+    pipeline: str | os.PathLike[str] | Pipeline = "logmel",
+    *,
+    out: None = None,
+    **options: Unpack[Options],
 ) -> Iterator[Extracted]: ...
 @overload
 def extract(
@@ -49,7 +54,7 @@ def extract(
     pipeline: str | os.PathLike[str] | Pipeline = "logmel",
     *,
     out: str | os.PathLike[str],
-    **options: Any,
+    **options: Unpack[Options],
 ) -> Summary: ...
 def extract(
     inputs: Inputs,
@@ -115,7 +120,8 @@ def extract(
         identity: "stat" knows an input again by its size and time, "sha256" by its content.
         overwrite: forget an earlier run in `out`: its reports and the features that its manifest names.
         resume_mixed: keep features of other recipes beside those of this one.
-        progress: "auto" shows a bar if stderr is a terminal, "json" a line a second on stderr.
+        progress: "auto" says how inputs were read, and shows a bar if stderr is a terminal; "json" writes a line a
+            second on stderr.
 
     Returns:
         With `out`, what the run came to; inputs that failed are counted in it and told in errors.jsonl. Without, an
@@ -166,6 +172,7 @@ def extract(
         each_channel=each,
     )
     items = [item for item in found.items if part is None or part.holds(item.id)]
+    announce(found.statements, progress)
     if out is None:
         return one_by_one(items, recipe, workforce)
     check_count("shard_bytes", shard_bytes)

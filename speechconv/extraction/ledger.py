@@ -5,6 +5,7 @@ At the end the reports are put in the order of the inputs.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -52,13 +53,14 @@ class Ledger:
         self._files.close()
 
     def take(self, line: Line) -> None:
-        """Count a line and write it, now or when its features are packed."""
-        self.tally.add(line)
-        if self._packer is not None and isinstance(line, ManifestLine):
-            self._spooled.append(line)
-            self.pack(line)
-        else:
+        """Write a line, now or when its features are packed, and count it."""
+        if self._packer is None or not isinstance(line, ManifestLine):
             self._reports[type(line)].append(line)
+            self.tally.add(line)
+        else:
+            self._spooled.append(line)
+            self.tally.add(line)
+            self.pack(line)
 
     def pack(self, line: ManifestLine) -> None:
         """Have features packed that are in the spool."""
@@ -66,15 +68,29 @@ class Ledger:
         self._place(self._packer.take(replace(line, path=f"{SPOOL}/{line.path}")))
 
     def finish(self) -> None:
-        """No more lines come: pack what is left, and put all reports in the order of the inputs."""
+        """No more lines come: pack what is left, and put all reports in the order of the inputs.
+
+        Raises:
+            OSError: the disk is full; what could not be packed stays in the spool, for the next run.
+        """
         if self._packer is not None:
             self._place(self._packer.close())
+            shutil.rmtree(self._out / SPOOL)
+        self._sort()
+
+    def give_up(self) -> None:
+        """Pack no more: what is in the spool stays there for the next run."""
+        if self._packer is not None:
+            self._place(self._packer.discard())
+        self._sort()
+
+    def _sort(self) -> None:
         for kind in REPORTS:
             sort_lines(self._out, kind, lambda id: self._places.get(id, -1))
 
     def _place(self, placed: list[ManifestLine]) -> None:
-        """Write lines whose features are where they stay; only then does the spool forget them."""
+        """Write lines whose features are where they stay, those of a shard at once, so that none of its features is
+        packed again; only then does the spool forget them."""
         assert self._packer is not None
-        for line in placed:
-            self._reports[ManifestLine].append(line)
+        self._reports[ManifestLine].append(*placed)
         self._packer.forget_spooled(placed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from speechconv.stores.ids import TEMPORARY
@@ -21,15 +21,26 @@ def only_run_in(out: Path) -> Iterator[None]:
         ValueError: another run is at work in it.
     """
     out.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(out / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = _locked(out)
     try:
+        yield
+    finally:
+        (out / LOCK).unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _locked(out: Path) -> int:
+    """The lock's descriptor; a lock that its owner has deleted meanwhile keeps nobody out, and is taken anew."""
+    while True:
+        descriptor = os.open(out / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            os.close(descriptor)
             raise ValueError(
                 f"another extract is at work in {out}; wait for it, choose another folder, or give each a --shard."
             ) from None
-        yield
-        (out / LOCK).unlink(missing_ok=True)
-    finally:
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), os.stat(out / LOCK)):
+                return descriptor
         os.close(descriptor)

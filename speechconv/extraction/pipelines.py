@@ -28,13 +28,11 @@ def build_pipeline(recipe: Recipe) -> Pipeline:
     """The pipeline that `recipe` names, in eval mode, of its precision, on its device.
 
     Raises:
-        ValueError: unknown names or keys; random weights without a seed; a finished pipeline with values to build it;
-            statistics that do not fit it; no such device.
-        FileNotFoundError: no such file.
+        ValueError, FileNotFoundError: see `named_pipeline`; or statistics that do not fit it, or no such device.
     """
-    pipe = _built(recipe.pipeline, recipe.overrides, recipe.random_weights)
+    pipe = named_pipeline(recipe.pipeline, recipe.overrides, recipe.random_weights)
     if recipe.cmvn is not None:
-        from speechconv.stores.statistics import with_cmvn
+        from speechconv.global_cmvn import with_cmvn
 
         pipe = with_cmvn(pipe, recipe.cmvn)
     dtype = getattr(torch, recipe.precision) if recipe.precision else None
@@ -44,9 +42,34 @@ def build_pipeline(recipe: Recipe) -> Pipeline:
     return pipe
 
 
+def named_pipeline(
+    source: str | os.PathLike[str] | Pipeline, overrides: Mapping[str, Any], random_weights: int | None
+) -> Pipeline:
+    """The pipeline of a name, a file, or as it is given.
+
+    Raises:
+        ValueError: unknown names or keys; random weights without a seed; a finished pipeline with values to build it.
+        FileNotFoundError: no such file.
+    """
+    if isinstance(source, Pipeline) and (overrides or random_weights is not None):
+        raise ValueError("overrides and random_weights build a pipeline, this one is built; pass its name or file.")
+    pipe = source if isinstance(source, Pipeline) else _open(source, overrides, random_weights)
+    if pipe.fresh_random and random_weights is None:
+        raise ValueError(
+            "the weights of this pipeline are fresh random numbers, so its features would be noise; load trained "
+            "ones, or give random_weights (--random-weights SEED) if noise of a known seed is what you want."
+        )
+    return pipe
+
+
+def computes_in(pipe: Pipeline, precision: str | None = None, device: str = "cpu") -> tuple[torch.dtype, torch.device]:
+    """Type and place of the samples that `pipe` takes; one without weights takes what is asked for."""
+    return placement(pipe) or (getattr(torch, precision or "float32"), _device(device))
+
+
 def facts(recipe: Recipe, pipe: Pipeline) -> Facts:
     """What `recipe` came to: of `pipe`, which it built."""
-    dtype, device = computes_in(recipe, pipe)
+    dtype, device = computes_in(pipe, recipe.precision, recipe.device)
     ingredients = {
         "pipeline": _text(pipe),
         "weights": _fingerprint(pipe),
@@ -63,20 +86,6 @@ def facts(recipe: Recipe, pipe: Pipeline) -> Facts:
 def batch_rows(recipe: Recipe) -> int:
     """Short sounds that go through the pipeline together."""
     return recipe.batch or (GPU_BATCH if _device(recipe.device).type == "cuda" else 1)
-
-
-def _built(
-    source: str | os.PathLike[str] | Pipeline, overrides: Mapping[str, Any], random_weights: int | None
-) -> Pipeline:
-    if isinstance(source, Pipeline) and (overrides or random_weights is not None):
-        raise ValueError("overrides and random_weights build a pipeline, this one is built; pass its name or file.")
-    pipe = source if isinstance(source, Pipeline) else _open(source, overrides, random_weights)
-    if pipe.fresh_random and random_weights is None:
-        raise ValueError(
-            "the weights of this pipeline are fresh random numbers, so its features would be noise; load trained "
-            "ones, or give random_weights (--random-weights SEED) if noise of a known seed is what you want."
-        )
-    return pipe
 
 
 def _open(source: str | os.PathLike[str], overrides: Mapping[str, Any], seed: int | None) -> Pipeline:
@@ -113,11 +122,6 @@ def _fingerprint(pipeline: Pipeline) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def computes_in(recipe: Recipe, pipe: Pipeline) -> tuple[torch.dtype, torch.device]:
-    """Type and place of the samples that `pipe` takes."""
-    return placement(pipe) or (getattr(torch, recipe.precision or "float32"), _device(recipe.device))
 
 
 def _versions() -> dict[str, str]:

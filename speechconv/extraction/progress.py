@@ -10,16 +10,22 @@ import contextlib
 import json
 import sys
 import time
-from typing import Any, Literal, get_args
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from tqdm import tqdm
 
-from speechconv.checks import check_choice
 from speechconv.extraction.summary import Tally
 
 ProgressMode = Literal["auto", "off", "json"]
 BAR_EVERY, JSON_EVERY = 0.1, 1.0
 """Seconds."""
+
+
+def announce(statements: Sequence[str], mode: ProgressMode) -> None:
+    """Say how each input was read, before the work begins."""
+    for statement in statements if mode != "off" else ():
+        _say(json.dumps({"input": statement}) if mode == "json" else f"speechconv extract: {statement}")
 
 
 class Progress:
@@ -29,13 +35,9 @@ class Progress:
         total: inputs in all.
         tally: of those that are done.
         mode: "auto" shows a bar if stderr is a terminal, "json" a line a second.
-
-    Raises:
-        ValueError: another mode.
     """
 
     def __init__(self, total: int, tally: Tally, mode: ProgressMode) -> None:
-        check_choice("progress", mode, get_args(ProgressMode))
         self._total, self._tally, self._mode = total, tally, mode
         self._begun = self._shown = time.monotonic()
         self._before = tally.files
@@ -68,10 +70,8 @@ class Progress:
                 refresh=False,
             )
             self._bar.update(self._tally.files - self._bar.n)
-        elif self._mode == "json" and sys.stderr is not None:
-            with contextlib.suppress(OSError):
-                sys.stderr.write(json.dumps(facts) + "\n")
-                sys.stderr.flush()
+        elif self._mode == "json":
+            _say(json.dumps(facts))
 
     def _facts(self, seconds: float) -> dict[str, Any]:
         tally = self._tally
@@ -90,3 +90,11 @@ class Progress:
 
 def _times(factor: float | None) -> str:
     return f"{1 / factor:.0f} x real time, " if factor else ""
+
+
+def _say(line: str) -> None:
+    """To stderr; that nobody listens changes nothing."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()

@@ -8,16 +8,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from speechconv.extraction.inputs import Input
 from speechconv.extraction.recipe import Facts, Recipe
-from speechconv.extraction.run_record import RUN, read_run
 from speechconv.extraction.sound import content
-from speechconv.stores.feature_file import remove_temporaries
+from speechconv.runs.record import RUN, read_record
+from speechconv.stores.feature_file import is_whole, remove_temporaries
 from speechconv.stores.ids import TEMPORARY
 from speechconv.stores.manifest import (
     ERRORS,
@@ -29,6 +29,8 @@ from speechconv.stores.manifest import (
     read_lines,
     rewrite_lines,
 )
+from speechconv.stores.registry import STORES
+from speechconv.stores.store import Store
 
 SPOOL = f"{TEMPORARY}spool"
 """Folder under the output folder for features on their way into a shard; its manifest tells what is in it."""
@@ -56,12 +58,20 @@ class Earlier:
 
 
 def look_back(
-    out: Path, items: Sequence[Input], places: Mapping[str, int], recipe: Recipe, facts: Facts, *, mixed: bool
+    out: Path,
+    store: Store,
+    items: Sequence[Input],
+    places: Mapping[str, int],
+    recipe: Recipe,
+    facts: Facts,
+    *,
+    mixed: bool,
 ) -> Earlier:
     """Leave in the reports of `out` what still holds; the inputs of this run start with no line but those.
 
     Args:
         out: the output folder.
+        store: that it holds.
         items: all inputs.
         places: of their ids among `items`.
         recipe, facts: of this run.
@@ -72,31 +82,40 @@ def look_back(
     """
     remove_temporaries(out)
     earlier = Earlier()
-    exists = _Exists(out)
+    is_there = _each_is_whole(out) if store.one_each else _Exists(out)
+    stale: set[str] = set()
 
     def holds(line: ManifestLine) -> bool:
         if line.recipe != facts.recipe and not mixed:
             raise ValueError(_other_recipe(out, facts))
         place = places.get(line.id)
-        if not exists(line.path):
+        if not is_there(line):
             return False
         if place is not None and items[place].problem is None:
             if not _same_input(line, items[place], recipe):
+                stale.add(line.path)
                 return False
             earlier.add(place, line)
         earlier.paths.add(line.path)
         return True
 
-    rewrite_lines(out, ManifestLine, holds)
-    for kind in (ErrorLine, SkippedLine):
-        rewrite_lines(out, kind, lambda line: line.id not in places)
-    for line in _in_spool(out):
+    def waits(line: ManifestLine) -> bool:
         place = places.get(line.id)
         if place is None or place in earlier.done or line.recipe != facts.recipe:
-            continue
-        if _same_input(line, items[place], recipe):
-            earlier.spooled.append(line)
-            earlier.add(place, line)
+            return False
+        if not is_whole(out / SPOOL, line) or not _same_input(line, items[place], recipe):
+            return False
+        earlier.spooled.append(line)
+        earlier.add(place, line)
+        return True
+
+    rewrite_lines(out, ManifestLine, holds)
+    if store.one_each:
+        _delete(out, stale - earlier.paths)
+    rewrite_lines(out, ErrorLine, lambda line: line.id not in places)
+    rewrite_lines(out, SkippedLine, lambda line: line.id not in places)
+    if (out / SPOOL).is_dir():
+        rewrite_lines(out / SPOOL, ManifestLine, waits)
     return earlier
 
 
@@ -107,31 +126,36 @@ def forget_earlier_run(out: Path) -> None:
         ValueError: a manifest that another program wrote; nothing was deleted.
     """
     paths = dict.fromkeys(line.path for line in read_lines(out, ManifestLine))
-    for name in (MANIFEST, ERRORS, SKIPPED, RUN):
+    indices = [name for store in STORES.values() for name in store.index_files]
+    for name in (MANIFEST, ERRORS, SKIPPED, RUN, *(indices if paths else ())):
         (out / name).unlink(missing_ok=True)
-    for path in map(Path, paths):
-        if not path.is_absolute() and ".." not in path.parts:
-            (out / path).unlink(missing_ok=True)
+    _delete(out, paths)
     shutil.rmtree(out / SPOOL, ignore_errors=True)
 
 
+def _delete(out: Path, paths: Iterable[str]) -> None:
+    """Features that a manifest named; nothing else, and nothing outside of `out`, whatever it says."""
+    suffixes = {store.suffix for store in STORES.values()}
+    for path in map(Path, paths):
+        if path.suffix in suffixes and not path.is_absolute() and ".." not in path.parts:
+            (out / path).unlink(missing_ok=True)
+
+
+def _each_is_whole(out: Path) -> Callable[[ManifestLine], bool]:
+    return lambda line: is_whole(out, line)
+
+
 class _Exists:
-    """Whether a file is there; asked once for each shard, however many features are in it."""
+    """Whether a line's shard is there; asked once for each shard, however many features are in it."""
 
     def __init__(self, out: Path) -> None:
         self._out = out
         self._last: tuple[str, bool] = ("", False)
 
-    def __call__(self, path: str) -> bool:
-        if path != self._last[0]:
-            self._last = (path, os.path.isfile(self._out / path))
+    def __call__(self, line: ManifestLine) -> bool:
+        if line.path != self._last[0]:
+            self._last = (line.path, os.path.isfile(self._out / line.path))
         return self._last[1]
-
-
-def _in_spool(out: Path) -> Iterator[ManifestLine]:
-    for line in read_lines(out / SPOOL, ManifestLine):
-        if os.path.isfile(out / SPOOL / line.path):
-            yield line
 
 
 def _same_input(line: ManifestLine, item: Input, recipe: Recipe) -> bool:
@@ -151,7 +175,7 @@ def _same_input(line: ManifestLine, item: Input, recipe: Recipe) -> bool:
 
 
 def _other_recipe(out: Path, facts: Facts) -> str:
-    run = read_run(out)
+    run = read_record(out)
     before: dict[str, Any] = run.get("ingredients") or {}
     changed = [name for name in facts.ingredients if before.get(name) != facts.ingredients[name]]
     words = ", ".join(f"{name}: {_short(before.get(name))} -> {_short(facts.ingredients[name])}" for name in changed)

@@ -5,7 +5,7 @@ Equal input gives equal bits: a sound's own length decides which way it goes, an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -36,6 +36,13 @@ def check_real_features(pipe: Pipeline, dtype: torch.dtype, device: torch.device
         )
 
 
+def live(session: Session, blocks: Iterable[Samples]) -> Iterator[Tensor]:
+    """(n, channels) features, n >= 0, as soon as their samples are there; the session is closed at the end."""
+    for block in blocks:
+        yield session.push(block)
+    yield session.close()
+
+
 class ShortSounds:
     """Features of whole sounds, `rows` of them at a time.
 
@@ -52,7 +59,7 @@ class ShortSounds:
     def __init__(self, pipe: Pipeline, rows: int, dtype: torch.dtype, device: torch.device) -> None:
         self.rows = rows
         self._pipe = pipe
-        self._placement = {"dtype": dtype, "device": device}
+        self._dtype, self._device = dtype, device
         self._independent: dict[int, bool] = {}
 
     def bucket(self, sound: Samples) -> int:
@@ -72,12 +79,14 @@ class ShortSounds:
         return [self._together([sound], size, rows=1)[0] for sound in sounds]
 
     def _alone(self, sound: Samples) -> Tensor:
-        x = torch.empty(1, len(sound), **self._placement)  # torch's own memory is aligned alike each time
+        x = torch.empty(
+            1, len(sound), dtype=self._dtype, device=self._device
+        )  # torch's own memory is aligned alike each time
         x[0] = torch.from_numpy(sound)
         return self._pipe(x)[0]
 
     def _together(self, sounds: Sequence[Samples], size: int, rows: int | None = None) -> list[Tensor]:
-        x = torch.zeros(rows or self.rows, size, **self._placement)
+        x = torch.zeros(rows or self.rows, size, dtype=self._dtype, device=self._device)
         lengths = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         for row, sound in enumerate(sounds):
             x[row, : len(sound)] = torch.from_numpy(sound)
@@ -89,7 +98,8 @@ class ShortSounds:
         """Whether each sound has the same bits in every row, whatever stands in the others."""
         noise = np.random.default_rng(0)
         sounds = [
-            noise.standard_normal(size - number % 3 * (size // 7)).astype(np.float32) / 4 for number in range(self.rows)
+            noise.standard_normal(size - number % 3 * (size // 7), np.float32) * np.float32(0.25)
+            for number in range(self.rows)
         ]
         alone = [self._together([sound], size)[0] for sound in sounds]
         for shift in range(self.rows):
@@ -129,9 +139,7 @@ class LongSounds:
                 return
         freeze_on(self._live, self._awaiting, [read], dtype=self._dtype)
         self._session.reset()
-        for block in read():
-            yield self._session.push(block)
-        yield self._session.close()
+        yield from live(self._session, read())
 
     @torch.no_grad()
     def _whole(self, read: Callable[[], Iterator[Samples]]) -> Tensor:

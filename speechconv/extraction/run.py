@@ -7,8 +7,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from speechconv.checks import check_choice
 from speechconv.disk import is_disk_full
 from speechconv.extraction.inputs import Input
 from speechconv.extraction.interrupt import stop_on_signals
@@ -17,10 +18,11 @@ from speechconv.extraction.lock import only_run_in
 from speechconv.extraction.progress import Progress, ProgressMode
 from speechconv.extraction.recipe import Facts, Recipe
 from speechconv.extraction.resume import SPOOL, Earlier, forget_earlier_run, look_back
-from speechconv.extraction.run_record import RunRecord, read_run
+from speechconv.extraction.run_record import RunRecord
 from speechconv.extraction.summary import Status, Summary
 from speechconv.extraction.task import Engine, Task
 from speechconv.extraction.workforce import Workforce
+from speechconv.runs.record import read_record
 from speechconv.stores.manifest import MANIFEST, ErrorLine, ManifestLine, read_lines
 from speechconv.stores.packer import Packer, next_number, remove_orphans
 from speechconv.stores.registry import store_named
@@ -38,7 +40,8 @@ class Run:
         progress: "auto", "off" or "json".
 
     Raises:
-        ValueError: a store that does not fit: unknown, without that dtype, or another than the folder's.
+        ValueError: a store that does not fit: unknown, without that dtype, or another than the folder's; another
+            progress.
     """
 
     def __init__(
@@ -55,9 +58,10 @@ class Run:
         self._items = items
         self._options = options
         self._statements = statements
-        self._progress = progress
+        self._progress: ProgressMode = progress
         self._store = store_named(options["store"])
         self._store.check(recipe.dtype)
+        check_choice("progress", progress, get_args(ProgressMode))
         self._packs = not self._store.one_each
         self._recipe = replace(recipe, folder=out / SPOOL if self._packs else out)
         self._places: dict[str, int] = {}
@@ -85,7 +89,7 @@ class Run:
         if self._options["overwrite"]:
             forget_earlier_run(self._out)
         mixed = self._options["resume_mixed"]
-        earlier = look_back(self._out, self._items, self._places, self._recipe, facts, mixed=mixed)
+        earlier = look_back(self._out, self._store, self._items, self._places, self._recipe, facts, mixed=mixed)
         record = RunRecord(self._out, facts, self._options, self._statements)
         record.begin()
         with Ledger(self._out, self._places, self._packer(earlier.paths)) as ledger:
@@ -104,24 +108,27 @@ class Run:
 
     def _drive(self, engine: Engine, earlier: Earlier, ledger: Ledger, progress: Progress) -> Status:
         """Work until all is done, Ctrl-C, or a full disk; then put in place what is complete."""
-        status: Status = "finished"
-        try:
-            self._begin(earlier, ledger)
-            with stop_on_signals() as stop, contextlib.closing(engine.run(self._tasks(earlier), stop)) as results:
-                for _, line in results:
-                    ledger.take(line)
-                    progress.look()
-            status = "interrupted" if stop.requested and ledger.tally.files < len(self._items) else "finished"
-        except KeyboardInterrupt:
-            status = "interrupted"
-        except OSError as error:
-            status = _disk_full_or_raise(error)
-        try:
-            ledger.finish()
-            self._store.index(self._out, read_lines(self._out, ManifestLine))
-        except OSError as error:
-            status = _disk_full_or_raise(error)
-        return status
+        with stop_on_signals() as stop:
+            try:
+                self._begin(earlier, ledger)
+                with contextlib.closing(engine.run(self._tasks(earlier), stop)) as results:
+                    for _, line in results:
+                        ledger.take(line)
+                        progress.look()
+                ledger.finish()
+                self._index()
+                return "interrupted" if stop.requested and ledger.tally.files < len(self._items) else "finished"
+            except BaseException as error:
+                status = _ending(error)
+                with contextlib.suppress(OSError):  # a full disk may refuse this, too
+                    ledger.give_up()
+                    self._index()
+                if status == "failed":
+                    raise
+                return status
+
+    def _index(self) -> None:
+        self._store.index(self._out, read_lines(self._out, ManifestLine))
 
     def _begin(self, earlier: Earlier, ledger: Ledger) -> None:
         """What is known before any work: features in the spool, and inputs with a problem."""
@@ -147,7 +154,7 @@ class Run:
             raise ValueError(f"{self._out} is a file; expected a folder for the features.")
         if not (self._out / MANIFEST).exists() or self._options["overwrite"]:
             return
-        store = read_run(self._out).get("store", self._store.name)
+        store = read_record(self._out).get("store", self._store.name)
         if store != self._store.name:
             raise ValueError(
                 f"{self._out} is a {store} store, not {self._store.name}; go on with store={store!r}, choose another "
@@ -155,7 +162,7 @@ class Run:
             )
 
 
-def _disk_full_or_raise(error: OSError) -> Status:
-    if not is_disk_full(error):
-        raise error
-    return "disk full"
+def _ending(error: BaseException) -> Status:
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return "disk full" if isinstance(error, OSError) and is_disk_full(error) else "failed"

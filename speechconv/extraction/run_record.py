@@ -19,7 +19,6 @@ real_time_factor    wall seconds for one second of the audio that this run compu
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -28,9 +27,9 @@ from typing import Any
 
 from speechconv.extraction.recipe import Facts
 from speechconv.extraction.summary import Summary
-from speechconv.stores.ids import TEMPORARY
+from speechconv.runs.record import RUN
+from speechconv.stores.whole_file import whole_file
 
-RUN = "run.json"
 TOTALS = (
     "files_ok",
     "files_reused",
@@ -91,21 +90,8 @@ class RunRecord:
 
 def write_run(out: Path, fields: Mapping[str, Any]) -> None:
     """Replace `out`'s run.json as a whole."""
-    temporary = out / f"{TEMPORARY}{RUN}.tmp"
-    try:
-        temporary.write_text(json.dumps(fields, indent=2) + "\n", "utf-8")
-        os.replace(temporary, out / RUN)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def read_run(out: Path) -> dict[str, Any]:
-    """`out`'s run.json; empty where there is none that can be read."""
-    try:
-        fields = json.loads((out / RUN).read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return fields if isinstance(fields, dict) else {}
+    with whole_file(out / RUN) as file:
+        file.write(json.dumps(fields, indent=2).encode() + b"\n")
 
 
 def _now() -> str:

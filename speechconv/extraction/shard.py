@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from speechconv.runs.shards import shard_name
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -33,7 +35,7 @@ class Shard:
     @property
     def folder(self) -> str:
         """Under the output folder."""
-        return f"shard-{self.number:04d}-of-{self.count:04d}"
+        return shard_name(self.number, self.count)
 
     def holds(self, id: str) -> bool:
         """Whether this part has that id."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from speechconv.audio.command import AudioCommand
 from speechconv.audio.files import AudioFile
 from speechconv.audio.waveform import Waveform
 from speechconv.extraction.inputs import Input
@@ -60,10 +60,10 @@ class Pass:
             LeftOut: it is too short or too long.
         """
         item, recipe = self._item, self._recipe
-        status = None if item.is_command else _status(item.audio)
         channel = recipe.channel if item.channel is None else item.channel
         with _opened(item) as sound:
-            self._check_duration(getattr(sound, "num_samples", None), sound.sample_rate)
+            status = sound.status if isinstance(sound, AudioFile) else None
+            self._check_duration(sound.num_samples, sound.sample_rate)
             waveform = Waveform(sound, sample_rate=self._sample_rate, channel=channel, resample=recipe.resample)
             for block in waveform.blocks():
                 self.num_samples += len(block)
@@ -83,9 +83,9 @@ class Pass:
             "audio_bytes": status and status.st_size,
             "audio_mtime_ns": status and status.st_mtime_ns,
             "audio_sha256": None if status is None or recipe.identity == "stat" else content(item.audio),
-            "peak": getattr(waveform, "peak", 0.0),
-            "rms": getattr(waveform, "rms", 0.0),
-            "clipped": getattr(waveform, "clipped", 0),
+            "peak": waveform.peak,
+            "rms": waveform.rms,
+            "clipped": waveform.clipped,
         }
 
     def _check_duration(self, samples: int | None, sample_rate: int) -> None:
@@ -104,13 +104,5 @@ def content(path: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _status(path: str) -> os.stat_result | None:
-    """None where it cannot be asked for, of which opening the file tells more."""
-    try:
-        return os.stat(path)
-    except OSError:
-        return None
-
-
-def _opened(item: Input) -> AudioFile:
-    return AudioFile(item.audio)
+def _opened(item: Input) -> AudioFile | AudioCommand:
+    return (AudioCommand if item.is_command else AudioFile)(item.audio, item.start, item.duration)

@@ -1,15 +1,16 @@
 """Many worker processes, any of which may die or hang.
 
-    parent -> worker    a Task, up to AHEAD of them waiting in the pipe;  None: forget those you have not begun
-    worker -> parent    Facts: ready;  (index, Line): done;  Forgotten;  an Exception: it cannot go on
+    parent -> worker    [Task, ...]: a handful, while the last one is worked on;  []: forget those you have not begun
+    worker -> parent    Facts: ready;  [(index, Line), ...]: done;  Forgotten;  an Exception: it cannot go on
 
-A worker whose pipe ends has died. What it had in hand goes to another one, alone, so that it cannot take others with
-it; what dies a second time becomes an error line. What merely waited goes back to the others. A worker whose parent has
-died ends at once.
+A worker whose pipe ends has died. What it had been given goes to others one by one, each alone, so that none can take
+others with it; what is with a worker that dies a second time becomes an error line. A worker whose parent has died ends
+at once.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import multiprocessing
 import os
@@ -22,19 +23,18 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from speechconv.extraction.inputs import Input
 from speechconv.extraction.recipe import Facts, Recipe
-from speechconv.extraction.task import Results, Stop, Task
+from speechconv.extraction.task import HANDFUL, Results, Stop, Task
 from speechconv.stores.feature_file import temporary_name
 from speechconv.stores.ids import file_name
 from speechconv.stores.manifest import ErrorLine, Line
 
-AHEAD = 16
-"""Tasks that a worker has in hand and in its pipe: enough that it never waits for us."""
 TICK = 0.2
 """Seconds between two looks at timeouts and at Ctrl-C."""
 DEATHS = 2
@@ -72,17 +72,18 @@ class Supervisor:
         recipe: what to make of every input.
         workers: processes at the same time, >= 1.
         timeout: seconds after which an input is given up; None: never.
-        ahead: tasks that each worker is given at a time.
     """
 
-    def __init__(self, recipe: Recipe, workers: int, *, timeout: float | None = None, ahead: int = AHEAD) -> None:
+    def __init__(self, recipe: Recipe, workers: int, *, timeout: float | None = None) -> None:
         self._recipe = recipe
         self._packed = pickle.dumps(recipe)
         self._timeout = timeout
-        self._ahead = ahead
+        self._handful = HANDFUL if timeout is None else 1  # whose time it is must be known
         self._workers: dict[Connection, _Worker] = {}
         self._waiting: deque[Task] = deque()
+        self._more = True
         self._stillborn = 0
+        atexit.register(self.kill)  # multiprocessing waits for workers at exit, and these do not hear its SIGTERM
         for _ in range(workers):
             self._start()
 
@@ -121,7 +122,7 @@ class Supervisor:
         coming = iter(tasks)
         try:
             self._feed_all(coming, stop)
-            while any(worker.tasks for worker in self._workers.values()) or (self._waiting and not stop.requested):
+            while not self._is_over(stop):
                 for connection in wait(list(self._workers), TICK):
                     yield from self._hear(connection, stop)  # pyright: ignore[reportArgumentType] - wait gives back what it got
                 if stop.requested:
@@ -139,6 +140,12 @@ class Supervisor:
             connection.close()
             self._clean_up(worker)
         self._workers.clear()
+        atexit.unregister(self.kill)
+
+    def _is_over(self, stop: Stop) -> bool:
+        if any(worker.tasks for worker in self._workers.values()):
+            return False
+        return stop.requested or not (self._waiting or self._more)
 
     def _heard_of(self) -> Iterator[Connection]:
         while True:
@@ -159,10 +166,10 @@ class Supervisor:
             case Facts():
                 worker.ready = True
                 self._stillborn = 0
-            case (index, line):
-                worker.drop({index})
+            case list(lines):
+                worker.drop({index for index, _ in lines})
                 worker.since = time.monotonic()
-                yield index, line
+                yield from lines
             case Forgotten(indices):
                 worker.drop(indices)
             case error:
@@ -176,42 +183,33 @@ class Supervisor:
                 self._feed(connection, worker, coming)
 
     def _feed(self, connection: Connection, worker: _Worker, coming: Iterator[Task]) -> None:
-        """Fill the worker's hands; an input that has killed one goes alone."""
-        if worker.alone and worker.tasks:
+        """One more handful for a worker that has at most one; an input that has killed a worker goes alone."""
+        if len(worker.tasks) > self._handful or (worker.alone and worker.tasks):
             return
-        worker.alone = False
-        while len(worker.tasks) < self._ahead:
-            task = self._next(coming, alone=not worker.tasks)
-            if task is None:
-                return
-            if not worker.tasks:
-                worker.since = time.monotonic()
-            worker.tasks.append(task)
-            worker.alone = task.deaths > 0
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # its death is heard of next
-                connection.send(task)
-            if worker.alone:
-                return
-
-    def _next(self, coming: Iterator[Task], *, alone: bool) -> Task | None:
-        """The next task for a worker; one that has killed another only for a worker that has none."""
-        if self._waiting and (alone or not self._waiting[0].deaths):
-            return self._waiting.popleft()
-        return next(coming, None)
+        worker.alone = bool(self._waiting)
+        if not worker.alone:
+            handful = list(islice(coming, self._handful))
+            self._more = len(handful) == self._handful
+        else:
+            handful = [] if worker.tasks else [self._waiting.popleft()]
+        if not handful:
+            return
+        if not worker.tasks:
+            worker.since = time.monotonic()
+        worker.tasks.extend(handful)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # its death is heard of next
+            connection.send(handful)
 
     def _bury(self, connection: Connection, stop: Stop) -> Iterator[tuple[int, Line]]:
         """A dead worker's tasks go to others, and so does its place."""
         worker, cause = self._replace(connection, stop)
-        if not worker.tasks:
-            return
-        suspect = worker.tasks.popleft()
-        suspect.deaths += 1
-        self._waiting.extendleft(reversed(worker.tasks))
-        if suspect.deaths < DEATHS:
-            self._waiting.append(suspect)
-            return
-        message = f"the worker process {cause} while it worked on this input, {DEATHS} times; the others went on."
-        yield suspect.index, _error(suspect, "ChildProcessError", message)
+        for task in worker.tasks:
+            task.deaths += 1
+            if task.deaths < DEATHS:
+                self._waiting.append(task)
+                continue
+            message = f"the worker process {cause} while it worked on this input, {DEATHS} times; the others went on."
+            yield task.index, _error(task, "ChildProcessError", message)
 
     def _give_up_late_ones(self, stop: Stop) -> Iterator[tuple[int, Line]]:
         """A worker that has been at one input for too long is ended, and its input with it."""
@@ -254,12 +252,12 @@ class Supervisor:
             if not worker.recalled:
                 worker.recalled = True
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                    connection.send(None)
+                    connection.send([])
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=work, args=(theirs, self._packed), daemon=True)
+        process = context.Process(target=work, args=(theirs, self._packed, self._handful), daemon=True)
         with _interrupts_held_back():
             process.start()
         theirs.close()
@@ -272,28 +270,28 @@ class Supervisor:
                 temporary_name(folder, worker.process.pid).unlink(missing_ok=True)
 
 
-def work(connection: Connection, packed: bytes) -> None:
+def work(connection: Connection, packed: bytes, handful: int) -> None:
     """The life of a worker process: build the pipeline, then tasks in and lines out until the pipe ends."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
-            _serve(connection, pickle.loads(packed))
+            _serve(connection, pickle.loads(packed), handful)
         except (EOFError, BrokenPipeError, ConnectionResetError):
             raise
         except Exception as error:
             connection.send(error)
 
 
-def _serve(connection: Connection, recipe: Recipe) -> None:
+def _serve(connection: Connection, recipe: Recipe, handful: int) -> None:
     from speechconv.extraction.pipelines import one_torch_thread
     from speechconv.extraction.worker import Extractor
 
     with one_torch_thread():
-        extractor = Extractor(recipe)
+        extractor = Extractor(recipe, handful=handful)
         connection.send(extractor.facts)
-        for done in extractor.lines(_incoming(connection)):
+        for done in extractor.handfuls(_incoming(connection)):
             connection.send(done)
 
 
@@ -305,11 +303,11 @@ def _incoming(connection: Connection) -> Iterator[Task | None]:
         if not hand:
             yield None
         while not hand or select.select([connection], [], [], 0)[0]:
-            task = connection.recv()
-            if task is None:
+            handful = connection.recv()
+            if not handful:
                 connection.send(Forgotten(frozenset(task.index for task in hand)))
                 hand.clear()
-            else:
+            for task in handful:
                 _read_ahead(task.item)
                 hand.append(task)
         yield hand.popleft()

@@ -10,6 +10,9 @@ from speechconv.extraction.inputs import Input
 from speechconv.extraction.recipe import Facts
 from speechconv.stores.manifest import Line
 
+HANDFUL = 32
+"""Inputs that are worked on together at most."""
+
 
 @dataclass(slots=True)
 class Task:

@@ -105,6 +105,17 @@ class Chart:
         path = "".join(f"M{point}V{TOP + self.depth}" for point in self._points(xs, ys))
         self._marks.append(f'<path class="stems {style}" d="{path}"/>')
 
+    def bars(self, edges: Sequence[float], heights: Sequence[float], style: str) -> None:
+        """A bar from the bottom up between every two edges, one more than there are heights."""
+        spans = [f"{self._across(edge):.1f}" for edge in edges]
+        foot = TOP + self.depth
+        path = "".join(
+            f"M{left},{foot}V{self._down(height):.1f}H{right}V{foot}Z"
+            for left, right, height in zip(spans[:-1], spans[1:], heights, strict=True)
+            if height
+        )
+        self._marks.append(f'<path class="bars {style}" d="{path}"/>')
+
     def heat_map(self, matrix: Tensor, low: float, high: float, unit: str) -> None:
         """Fill the plot with a matrix, row 0 at the bottom, and put its colour scale on the right."""
         self._image(png_data_uri(matrix.flip(0), low, high), LEFT, self.width)

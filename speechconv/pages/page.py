@@ -46,6 +46,31 @@ def table(headings: Iterable[str], rows: Iterable[Iterable[str]], name: str) -> 
     )
 
 
+def plain(text: object, most: int = 300) -> str:
+    """Any text as HTML on one line, as `printable` shows it.
+
+    >>> plain("<b>")
+    '&lt;b&gt;'
+    """
+    return escape(printable(text, most))
+
+
+def printable(text: object, most: int = 300) -> str:
+    """Any text on one line: what has no shape of its own is written as an escape, and a long end is left out.
+
+    >>> print(printable("two\\nlines"), printable("not UTF-8: \\udcff"), printable("x" * 9, most=3))
+    two\\nlines not UTF-8: \\xff xxx…
+    """
+    words = str(text)
+    words = words if len(words) <= most else f"{words[:most]}…"
+    return "".join(char if char.isprintable() else _escaped(char) for char in words)
+
+
+def _escaped(char: str) -> str:
+    """A byte that is no UTF-8, as `surrogateescape` keeps it, is shown as that byte."""
+    return f"\\x{ord(char) - 0xDC00:02x}" if "\udc80" <= char <= "\udcff" else char.encode("unicode_escape").decode()
+
+
 def hertz(value: float) -> str:
     """A frequency as speech engineers write it, without its unit.
 

@@ -21,7 +21,7 @@ from speechconv.runs.shards import Shards, find_shards, shard_name
 from speechconv.stores.manifest import REPORTS, ErrorLine, Line, ManifestLine, SkippedLine, encode_line, read_lines
 from speechconv.stores.whole_file import whole_file
 
-SHARED = ("pipeline", "weights", "versions", "options", "recipe", "store")
+SHARED = ("ingredients", "versions", "options", "recipe", "store")
 """Keys of run.json that say how the features were made."""
 
 TOTALS = ("files_ok", "files_failed", "files_skipped", "files_left", "frames", "audio_seconds", "wall_seconds")
@@ -94,7 +94,7 @@ def merge_shards(out: str | os.PathLike[str], allow_missing: bool = False) -> Me
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for number in (1, 2):
+        ...     for number in (0, 1):
         ...         shard = Path(folder, shard_name(number, 2))
         ...         shard.mkdir()
         ...         _ = shard.joinpath("run.json").write_text('{"status": "finished"}')

@@ -1,4 +1,4 @@
-"""Shards of a run: whole run folders of their own, OUT/shard-0003-of-0008, counted from 1."""
+"""Shards of a run: whole run folders of their own, OUT/shard-0003-of-0008, counted from 0."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from speechconv.runs.record import RUN
 from speechconv.stores.manifest import MANIFEST
 
-FIRST = 1
+FIRST = 0
 """Number of the first shard."""
 
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from speechconv.checks import check_choice
 from speechconv.stores.ids import TEMPORARY
+from speechconv.stores.manifest import ManifestLine
 
 Dtype = Literal["float32", "float16"]
 SUFFIX = ".tmp"
@@ -75,13 +76,12 @@ class FeatureFile:
             raise ValueError(f"expected rows of shape (n, {self.channels}), got {rows.shape}.")
         if not len(rows):
             return
-        data = memoryview(np.ascontiguousarray(rows, self.dtype)).cast("B")
+        data = np.ascontiguousarray(rows, self.dtype).data.cast("B")
         self._digest.update(data)
         if self._descriptor is None and self._first is None:
             self._first = data
         else:
-            self._begin()
-            self._write(data)
+            _write(self._begin(), data)
         self.frames += len(rows)
 
     def commit(self) -> str:
@@ -94,28 +94,25 @@ class FeatureFile:
         the last seconds of a run, and the manifest's sha256 tells which files.
         """
         if self._descriptor is None:
-            self._begin()
+            descriptor = self._begin()
         else:
-            os.lseek(self._descriptor, 0, os.SEEK_SET)
-            self._write(self._header())
-        os.close(self._descriptor)
+            descriptor = self._descriptor
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            _write(descriptor, self._header())
+        os.close(descriptor)
         self._descriptor = None
         os.replace(self._temporary, self.path)
         self._is_half = False
         return self._digest.hexdigest()
 
-    def _begin(self) -> None:
-        """The file, with the rows that are there so far."""
+    def _begin(self) -> int:
+        """The file's descriptor; a new file gets the rows that are there so far."""
         if self._descriptor is None:
             self._descriptor = _created(self._temporary)
             self._is_half = True
-            self._write(self._header() + (self._first or b""))
+            _write(self._descriptor, self._header() + (self._first or b""))
             self._first = None
-
-    def _write(self, data: bytes | memoryview) -> None:
-        assert self._descriptor is not None
-        while data:
-            data = data[os.write(self._descriptor, data) :]
+        return self._descriptor
 
     def _header(self) -> bytes:
         return _header(self.dtype.str, self.frames, self.channels)
@@ -127,6 +124,21 @@ def _header(dtype: str, frames: int, channels: int) -> bytes:
     file = io.BytesIO()
     np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": (frames, channels)})
     return file.getvalue()
+
+
+def _write(descriptor: int, data: bytes | memoryview) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def is_whole(out: Path, line: ManifestLine) -> bool:
+    """Whether the .npy that `line` names below `out` is there and as long as it says; a power failure may cut one."""
+    data = line.frames * line.channels * np.dtype(line.dtype).itemsize
+    header = len(_header(np.dtype(line.dtype).newbyteorder("<").str, line.frames, line.channels))
+    try:
+        return os.path.getsize(out / line.path) == header + data
+    except OSError:
+        return False
 
 
 def _created(path: Path) -> int:

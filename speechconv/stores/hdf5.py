@@ -5,12 +5,18 @@ A slash would make groups, and an id "a" beside "a/b" impossible: it is percent-
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from speechconv.stores.ids import encode, is_text
 from speechconv.stores.item import Item, Rows
 from speechconv.stores.store import Store, library
+
+OVERHEAD = 4096
+"""Bytes that HDF5 needs beside a dataset's rows and its name; 3 KB for the first, 0.4 KB for many."""
 
 
 def dataset_name(id: str) -> str:
@@ -24,15 +30,34 @@ def dataset_name(id: str) -> str:
 
 
 def write(path: Path, items: Sequence[Item]) -> list[str]:
+    h5py = library("h5py", "hdf5")
     keys = [dataset_name(item.id) for item in items]
-    with library("h5py", "hdf5").File(path, "w") as file:
-        for key, item in zip(keys, items, strict=True):
-            dataset = file.create_dataset(key, item.shape, item.dtype)
-            start = 0
-            for block in item.blocks():
-                dataset[start : start + len(block)] = block
-                start += len(block)
+    h5py.File(path, "w").close()
+    _reserve(path, sum(item.nbytes + OVERHEAD + 4 * len(key.encode()) for key, item in zip(keys, items, strict=True)))
+    try:
+        with h5py.File(path, "r+") as file:
+            for key, item in zip(keys, items, strict=True):
+                _write_dataset(file.create_dataset(key, item.shape, item.dtype), item)
+    except (OSError, RuntimeError) as error:
+        if told := re.search(r"errno = (\d+)", str(error)):
+            raise OSError(int(told[1]), os.strerror(int(told[1])), str(path)) from error
+        raise
     return keys
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Take the room from the disk before HDF5 needs it: one that gets none in the middle of a file ends the process.
+    What is too much of it goes back when the file is closed."""
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, OVERHEAD + path.stat().st_size + size)
+
+
+def _write_dataset(dataset: Any, item: Item) -> None:
+    start = 0
+    for block in item.blocks():
+        dataset[start : start + len(block)] = block
+        start += len(block)
 
 
 class Hdf5:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 BLOCK = 1 << 20
 """Bytes of a block, about."""
 
-Rows = NDArray[np.float32] | NDArray[np.float16]
+Rows = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,6 @@ class Item:
     @property
     def nbytes(self) -> int:
         return self.shape[0] * self.shape[1] * self.dtype.itemsize
-
-    def whole(self) -> Rows:
-        """All rows at once."""
-        blocks = list(self.blocks())
-        return blocks[0] if len(blocks) == 1 else np.concatenate([np.empty((0, self.shape[1]), self.dtype), *blocks])
 
 
 def array_item(id: str, rows: Rows) -> Item:
@@ -95,7 +90,7 @@ def read_rows(file: BinaryIO, shape: tuple[int, int], dtype: np.dtype[Any]) -> R
         ValueError: the file ends before them.
     """
     rows = np.empty(shape, dtype)
-    if (count := file.readinto(rows.reshape(-1).view(np.uint8).data)) != rows.nbytes:  # pyright: ignore[reportAttributeAccessIssue]
+    if (count := file.readinto(byte_view(rows))) != rows.nbytes:  # pyright: ignore[reportAttributeAccessIssue]
         raise ValueError(f"the file ends after {count} of the {rows.nbytes} bytes of these features.")
     return rows
 
@@ -103,7 +98,12 @@ def read_rows(file: BinaryIO, shape: tuple[int, int], dtype: np.dtype[Any]) -> R
 def write_rows(file: BinaryIO, item: Item) -> None:
     """An item's bytes, row by row."""
     for block in item.blocks():
-        file.write(np.ascontiguousarray(block).reshape(-1).view(np.uint8).data)
+        file.write(byte_view(block))
+
+
+def byte_view(rows: Rows) -> memoryview:
+    """The bytes of rows, one after the other, as the manifest's sha256 takes them; no copy of what lies so already."""
+    return np.ascontiguousarray(rows, rows.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data
 
 
 def _file_blocks(path: Path, start: int, shape: tuple[int, int], dtype: np.dtype[Any]) -> Iterator[Rows]:

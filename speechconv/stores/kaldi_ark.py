@@ -18,7 +18,8 @@ import numpy as np
 from speechconv.stores.ids import encode, is_text
 from speechconv.stores.item import Item, Rows, array_item, read_rows, write_rows
 from speechconv.stores.manifest import ManifestLine
-from speechconv.stores.store import Store, whole_text
+from speechconv.stores.store import Store
+from speechconv.stores.whole_file import whole_text
 
 SCP, NUM_FRAMES = "feats.scp", "utt2num_frames"
 MATRIX = struct.Struct("<5s b i b i")

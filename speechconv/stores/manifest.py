@@ -136,10 +136,15 @@ def read_lines(out: Path, kind: type[AnyLine]) -> Iterator[AnyLine]:
     with open(path, "rb") as file:
         for number, data in enumerate(file, 1):
             if data.endswith(b"\n"):
-                yield _decoded(data, kind, f"{path}, line {number}")
+                yield decode_line(data, kind, f"{path}, line {number}")
 
 
-def _decoded(data: bytes, kind: type[AnyLine], where: str) -> AnyLine:
+def decode_line(data: bytes, kind: type[AnyLine], where: str) -> AnyLine:
+    """What `encode_line` was given.
+
+    Raises:
+        ValueError: no line of that kind; the message begins with `where` it stands.
+    """
     try:
         fields: dict[str, Any] = json.loads(data)
         return kind(**fields)
@@ -190,6 +195,20 @@ def sort_lines(out: Path, kind: type[Line], place: Callable[[str], int]) -> None
             temporary.unlink(missing_ok=True)
 
 
+def manifest_of(folder: Path) -> Path:
+    """Where the manifest of a finished run is.
+
+    Raises:
+        FileNotFoundError: there is none; says where one comes from.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{folder} holds no {MANIFEST}; expected a folder that speechconv extract, merge or convert wrote."
+        )
+    return path
+
+
 class JsonLines:
     """A file of JSON lines that only ever holds whole ones; a context manager.
 
@@ -207,9 +226,9 @@ class JsonLines:
     def __exit__(self, *_: object) -> None:
         os.close(self._descriptor)
 
-    def append(self, line: Line) -> None:
-        """Write one line by one call; where the disk takes only a part of it, none of it stays."""
-        data = encode_line(line)
+    def append(self, *lines: Line) -> None:
+        """Write lines by one call; where the disk takes only a part of them, none of them stays."""
+        data = b"".join(map(encode_line, lines))
         rest = data
         try:
             while rest:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from speechconv.stores.item import Rows
+from speechconv.stores.item import Rows, byte_view
 from speechconv.stores.manifest import ManifestLine
 from speechconv.stores.registry import store_of
 from speechconv.stores.store import Shard
@@ -19,6 +20,10 @@ LIMIT = 64
 
 class DamagedFeatures(ValueError):
     """The features of one id are missing, or not what the manifest says."""
+
+
+class MissingFeatures(DamagedFeatures):
+    """The features of one id are not there."""
 
 
 class OpenShards:
@@ -53,9 +58,9 @@ class OpenShards:
         try:
             rows = self._shard(line.path).read(line.key or "")
         except FileNotFoundError:
-            raise DamagedFeatures(f"{line.path} is missing") from None
+            raise MissingFeatures(f"{line.path} is missing") from None
         except KeyError:
-            raise DamagedFeatures(f"{line.path} holds nothing named {line.key!r}") from None
+            raise MissingFeatures(f"{line.path} holds nothing named {line.key!r}") from None
         except (OSError, ValueError, TypeError, RuntimeError, AttributeError, EOFError) as error:
             raise DamagedFeatures(f"{line.path} is damaged: {error}") from error
         if rows.size == 0 == line.frames:
@@ -79,10 +84,8 @@ class OpenShards:
 
 def digest(rows: Rows) -> str:
     """sha256 of the features as the manifest has it."""
-    return hashlib.sha256(
-        np.ascontiguousarray(rows, rows.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
-    ).hexdigest()
+    return hashlib.sha256(byte_view(rows)).hexdigest()
 
 
-def _described(shape: tuple[int, ...], dtype: np.dtype) -> str:
+def _described(shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
     return f"{' x '.join(map(str, shape))} {dtype.name}"

@@ -23,7 +23,8 @@ from speechconv.stores.ids import TEMPORARY, file_name
 from speechconv.stores.item import Item, Rows, npy_item
 from speechconv.stores.manifest import ManifestLine
 from speechconv.stores.registry import STORES
-from speechconv.stores.store import Store, whole_file
+from speechconv.stores.store import Store
+from speechconv.stores.whole_file import whole_path
 
 SHARD_BYTES = 256 << 20
 SHARD_ITEMS = 10_000
@@ -146,7 +147,7 @@ class Packer:
         name = file_name(lines[0].id, self._store.suffix) if one_each else f"features-{number:06d}{self._store.suffix}"
         path = self._out / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path, to_disk=not one_each) as temporary:
+        with whole_path(path, to_disk=not one_each) as temporary:
             keys = self._store.write(temporary, items)
         return [replace(line, path=name, key=key) for line, key in zip(lines, keys, strict=True)]
 

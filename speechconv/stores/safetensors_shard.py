@@ -1,6 +1,6 @@
 """The safetensors store: a tensor for each id; read by safetensors in any language, without a copy.
 
-    header length(uint64)  {"ID": {"dtype": "F32", "shape": [frames, channels], "data_offsets": [begin, end]}, ...}  rows
+    header length(uint64)  {"ID": {"dtype": "F32", "shape": [frames, channels], "data_offsets": [0, end]}, ...}  rows
 
 features.safetensors.index.json tells which shard holds which id, as transformers does for the parts of a model. Only
 the name "__metadata__", which the format keeps for itself, and bytes that are no UTF-8 are percent-encoded.
@@ -19,7 +19,8 @@ import numpy as np
 from speechconv.stores.ids import encode, is_text
 from speechconv.stores.item import Item, Rows, read_rows, write_rows
 from speechconv.stores.manifest import ManifestLine
-from speechconv.stores.store import Store, whole_text
+from speechconv.stores.store import Store
+from speechconv.stores.whole_file import whole_text
 
 INDEX = "features.safetensors.index.json"
 RESERVED = "__metadata__"

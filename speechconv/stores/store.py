@@ -8,15 +8,11 @@ index(out, lines)              files for the ecosystem's own tools, over all sha
 from __future__ import annotations
 
 import importlib
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol
 
-from speechconv.stores.feature_file import SUFFIX
-from speechconv.stores.ids import TEMPORARY
 from speechconv.stores.item import Item, Rows
 from speechconv.stores.manifest import ManifestLine
 
@@ -89,30 +85,3 @@ def library(name: str, extra: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise ImportError(f"this store needs {name} ({error}): pip install 'speechconv[{extra}]'") from error
-
-
-@contextmanager
-def whole_file(path: Path, *, to_disk: bool = True) -> Iterator[Path]:
-    """Where to write what shall be `path`: it gets the name when the block ends well; else nothing stays.
-
-    Args:
-        path: of a file in a folder that is there.
-        to_disk: the bytes are forced to disk first, so that not even a power failure makes the name a lie.
-    """
-    temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{path.name}{SUFFIX}"
-    try:
-        yield temporary
-        if to_disk:
-            with open(temporary, "rb+") as file:
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def whole_text(path: Path) -> Iterator[TextIO]:
-    """A text file that is there when all of it is written; UTF-8."""
-    with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
-        yield file
-        file.flush()

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
+from speechconv.stores.feature_file import SUFFIX
 from speechconv.stores.ids import TEMPORARY
 
-_numbers = itertools.count()
+
+@contextmanager
+def whole_path(path: Path, *, to_disk: bool = True) -> Iterator[Path]:
+    """Where to write what shall be `path`: it gets the name when the block ends well; else nothing stays.
+
+    Args:
+        path: of a file in a folder that is there.
+        to_disk: the bytes are forced to disk first, so that not even a power failure makes the name a lie.
+    """
+    temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{path.name}{SUFFIX}"
+    try:
+        yield temporary
+        if to_disk:
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -25,10 +42,14 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     ...     Path(folder, "x.txt").read_text()
     'all of it'
     """
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{next(_numbers)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_path(path, to_disk=False) as temporary, open(temporary, "wb") as file:
+        yield file
+        file.flush()
+
+
+@contextmanager
+def whole_text(path: Path) -> Iterator[TextIO]:
+    """A text file that is there when all of it is written; UTF-8."""
+    with whole_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
+        yield file
+        file.flush()

@@ -103,6 +103,80 @@ def test_a_name_that_is_not_utf8_is_opened(tmp_path: Path, extension: str) -> No
     np.testing.assert_array_equal(blocks_of(strange), expected)
 
 
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAW"])
+@pytest.mark.parametrize("container", ["WAV", "WAVEX", "RF64"])
+def test_every_kind_of_wav_has_libsndfiles_numbers(tmp_path: Path, container: str, subtype: str) -> None:
+    path = tmp_path / "x.wav"
+    soundfile.write(path, noise(50_000, 2), 8000, format=container, subtype=subtype)
+    expected, _ = soundfile.read(path, dtype="float32", always_2d=True)
+    np.testing.assert_array_equal(np.concatenate(blocks_of(path)), expected)
+
+
+@pytest.mark.parametrize(("bits", "claimed"), [(16, 12), (32, 24), (32, 20), (24, 20)])
+def test_samples_that_do_not_fill_their_bytes_are_left_to_libsndfile(tmp_path: Path, bits: int, claimed: int) -> None:
+    data = bytearray(wav_bytes(noise(6000).astype("<f4").tobytes(), bits=bits))
+    data[34:36] = claimed.to_bytes(2, "little")
+    (tmp_path / "x.wav").write_bytes(data)
+    expected, _ = soundfile.read(tmp_path / "x.wav", dtype="float32", always_2d=True)
+    np.testing.assert_array_equal(np.concatenate(blocks_of(tmp_path / "x.wav")), expected)
+
+
+HOSTILE = {
+    "4 GB in the header": (wav_bytes(s16(noise(100)), data_size=0xF0000000), r"declares 2013265920 samples"),
+    "0 Hz": (wav_bytes(s16(noise(100)), sample_rate=0), "declares 1 channels at 0 Hz"),
+    "200 channels": (wav_bytes(s16(noise(2000)), channels=200), "declares 200 channels; expected 1 to 128"),
+    "no channels": (wav_bytes(s16(noise(100)), channels=0), "declares 0 channels"),
+    "a header and half a sample": (wav_bytes(b"\0"), "holds no samples"),
+    "half a magic": (b"RI", "is not a sound file that can be read"),
+    "a magic": (b"RIFF", "ends inside its header"),
+    "a chunk of 4 GB": (wav_bytes(b"")[:12] + b"junk\xf0\xff\xff\xff" + bytes(100), "ends inside its header"),
+    "zeros": (bytes(5000), "is not a sound file that can be read"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_bytes_are_one_error_in_words(tmp_path: Path, name: str) -> None:
+    data, words = HOSTILE[name]
+    (tmp_path / "x.wav").write_bytes(data)
+    with pytest.raises(AudioError, match=words) as raised:
+        blocks_of(tmp_path / "x.wav")
+    assert raised.value.stage == "decode"
+
+
+def test_a_flac_with_a_wav_name_and_the_other_way_round_are_read(tmp_path: Path) -> None:
+    for true, claimed in [("flac", "wav"), ("wav", "mp3")]:
+        path = tmp_path / f"x.{true}"
+        soundfile.write(path, noise(1000), 8000)
+        expected = blocks_of(path)
+        np.testing.assert_array_equal(blocks_of(path.rename(tmp_path / f"x.{claimed}")), expected)
+
+
+@pytest.mark.parametrize("name", ["a\0b.wav", "a\ud800.wav", "x" * 5000, "loop.wav", "folder.wav/x.wav"])
+def test_a_name_that_no_file_can_have_is_an_error_in_words(tmp_path: Path, name: str) -> None:
+    (tmp_path / "loop.wav").symlink_to("loop.wav")
+    (tmp_path / "folder.wav").touch()
+    with pytest.raises(AudioError, match="cannot be opened: ") as raised:
+        AudioFile(os.path.join(tmp_path, name))
+    assert raised.value.stage == "open"
+
+
+def test_a_file_that_gets_shorter_while_it_is_read_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "x.wav"
+    soundfile.write(path, noise(200_000), 8000)
+    with AudioFile(path) as sound:
+        blocks = sound.blocks()
+        next(blocks)
+        os.truncate(path, 150_000)
+        with pytest.raises(AudioError, match=r"declares 200000 samples .*, of which 65536 "):
+            next(blocks)
+
+
+def test_a_file_tells_the_status_of_what_was_opened(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "x.wav", noise(100), 8000)
+    with AudioFile(tmp_path / "x.wav") as sound:
+        assert sound.status == os.stat(tmp_path / "x.wav")
+
+
 def test_a_file_without_permission_is_an_error_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.wav"
     soundfile.write(path, noise(10), 8000)

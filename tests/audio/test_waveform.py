@@ -10,7 +10,7 @@ import soxr
 from numpy.typing import NDArray
 
 from speechconv.audio.error import AudioError
-from speechconv.audio.waveform import Waveform
+from speechconv.audio.waveform import Channel, Waveform
 from tests.sounds import noise
 
 
@@ -86,6 +86,44 @@ def test_nan_in_a_channel_that_is_not_taken_does_no_harm() -> None:
     samples = noise(100, 2)
     samples[50, 1] = np.nan
     assert np.isfinite(read(Waveform(Array(samples, 16000), sample_rate=16000, channel=0))).all()
+
+
+@pytest.mark.parametrize("sample_rate", [16000, 8000])
+@pytest.mark.parametrize("channel", ["mix", 0, 1])
+def test_peak_rms_and_clipping_are_those_of_what_was_given(channel: Channel, sample_rate: int) -> None:
+    samples = noise(40_000, 2) * 1.2
+    samples[30_000:30_010] = [[-1.5, 1.0]]
+    waveform = Waveform(Array(samples, sample_rate, 17_000), sample_rate=16000, channel=channel)
+    assert (waveform.peak, waveform.rms, waveform.clipped) == (0.0, 0.0, 0)
+    given: list[NDArray[np.float64]] = []
+    for block in waveform.blocks():
+        given.append(block.astype(np.float64))
+        so_far = np.concatenate(given)
+        assert waveform.peak == np.abs(so_far).max(initial=0.0)
+        assert waveform.clipped == np.count_nonzero(np.abs(so_far) >= np.float32(0.999))
+        assert waveform.rms == pytest.approx(np.sqrt((so_far**2).mean()), rel=1e-6)  # sums of 8192 in float32
+    assert waveform.clipped > (0 if channel == "mix" else 1000)
+
+
+def test_numbers_whose_squares_are_too_large_for_float32_are_numbers() -> None:
+    waveform = Waveform(Array(np.full((10, 1), -1e30), 16000), sample_rate=16000)
+    assert len(read(waveform)) == 10
+    assert (waveform.peak, waveform.rms, waveform.clipped) == pytest.approx((1e30, 1e30, 10))
+
+
+@pytest.mark.parametrize("sample_rate", [1, 249, 768_001, 1_092_676, 2**32 - 1])
+def test_a_rate_that_would_take_memory_or_hours_is_not_resampled(sample_rate: int) -> None:
+    with pytest.raises(AudioError, match=f"declares {sample_rate} Hz, which is not resampled to 16000 Hz") as raised:
+        Waveform(Array(noise(10), sample_rate), sample_rate=16000)
+    assert raised.value.stage == "resample"
+    assert len(read(Waveform(Array(noise(10), sample_rate), sample_rate=sample_rate))) == 10
+
+
+@pytest.mark.parametrize("sample_rate", [250, 768_000])
+def test_the_rates_at_the_ends_are_resampled(sample_rate: int) -> None:
+    samples = noise(sample_rate)
+    found = read(Waveform(Array(samples, sample_rate, 1 << 15), sample_rate=16000))
+    np.testing.assert_array_equal(found, soxr.resample(samples[:, 0].astype(np.float32), sample_rate, 16000, "HQ"))
 
 
 def test_options_are_checked() -> None:

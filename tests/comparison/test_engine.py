@@ -259,7 +259,7 @@ def test_a_stage_without_an_equal_is_named(stages: list[torch.nn.Module], words:
 def test_another_rate_is_resampled_as_extract_does(audio_samples: Path, tmp_path: Path) -> None:
     sound = audio_samples / "speech" / "de_digits_8k.flac"
     wav, rate = soundfile.read(sound)
-    extract(sound, tmp_path)
+    extract(sound, out=tmp_path)
     np.testing.assert_allclose(sc.compare(wav, rate).features, np.load(tmp_path / "de_digits_8k.npy"), atol=1e-4)
     assert sc.compare(wav, rate).sample_rate == 16000
 

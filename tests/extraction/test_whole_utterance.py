@@ -13,8 +13,10 @@ import soundfile
 import torch
 
 import speechconv as sc
+from speechconv.extraction import worker
 from speechconv.extraction.pipelines import build_pipeline
-from speechconv.extraction.worker import Extractor
+from speechconv.extraction.recipe import Recipe
+from speechconv.extraction.sound import Pass
 from tests.extraction.runs import EXTRACT, errors, manifest, peak_kibibytes
 from tests.sounds import noise
 
@@ -30,9 +32,13 @@ PRESETS = {"wav2vec2-base": SMALL | {"transformer_norm.channels": 32}, "wav2vec2
 slow = pytest.mark.skipif("SPEECHCONV_SLOW" not in os.environ, reason="takes minutes; `make slow` runs it")
 
 
+def built(preset: str, overrides: dict[str, Any]) -> sc.Pipeline:
+    return build_pipeline(Recipe(Path(), preset, overrides, random_weights=0))
+
+
 def one_forward(preset: str, sound: Path, overrides: dict[str, Any]) -> np.ndarray:
     """The features that the whole file gives at once."""
-    pipe = build_pipeline(preset, overrides, random_weights=0)
+    pipe = built(preset, overrides)
     samples, sample_rate = soundfile.read(sound, dtype="float32")
     assert sample_rate == pipe.sample_rate
     with torch.no_grad():
@@ -40,7 +46,7 @@ def one_forward(preset: str, sound: Path, overrides: dict[str, Any]) -> np.ndarr
 
 
 def extracted(preset: str, sounds: list[Path], out: Path, overrides: dict[str, Any]) -> dict[str, np.ndarray]:
-    sc.extract(sounds, out, pipeline=preset, overrides=overrides, random_weights=0, resample="error")
+    sc.extract(sounds, preset, out=out, overrides=overrides, random_weights=0, resample="error")
     return {line["audio"]: np.load(out / line["path"]) for line in manifest(out)}
 
 
@@ -55,6 +61,13 @@ def assert_equal_to_one_forward(preset: str, sounds: list[Path], out: Path) -> N
         assert np.abs(own - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
+@pytest.fixture(params=["at once", "in blocks"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short sounds go through the pipeline at once, long ones in blocks; here the same ones go both ways."""
+    monkeypatch.setattr(worker, "SHORT", 0 if request.param == "in blocks" else 1 << 30)
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("preset", PRESETS)
 def test_features_of_a_file_are_those_of_one_forward(preset: str, audio_samples: Path, tmp_path: Path) -> None:
     """Several files in turn: the statistics of one must not stay for the next."""
@@ -63,6 +76,7 @@ def test_features_of_a_file_are_those_of_one_forward(preset: str, audio_samples:
     assert_equal_to_one_forward(preset, sounds, tmp_path / "out")
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("preset", PRESETS)
 def test_features_of_real_speech_are_those_of_one_forward(preset: str, real_speech: Path, tmp_path: Path) -> None:
     sounds = []
@@ -79,23 +93,24 @@ def test_workers_give_the_same_bytes(audio_samples: Path, tmp_path: Path) -> Non
         out = tmp_path / str(jobs)
         overrides = PRESETS["wav2vec2-large"]
         sc.extract(
-            audio_samples / "speech", out, pipeline="wav2vec2-large", overrides=overrides, random_weights=0, jobs=jobs
+            audio_samples / "speech", "wav2vec2-large", out=out, overrides=overrides, random_weights=0, jobs=jobs
         )
         runs.append(sorted(line["sha256"] for line in manifest(out)))
     assert runs[0] == runs[1]
 
 
 def test_a_pipeline_that_is_handed_over_stays_as_it_was(audio_samples: Path, tmp_path: Path) -> None:
-    pipe = build_pipeline("wav2vec2-large", PRESETS["wav2vec2-large"], random_weights=0)
+    pipe = built("wav2vec2-large", PRESETS["wav2vec2-large"])
     before = pipe.to_toml()
     for parameter in pipe.parameters():
         parameter.data.add_(0.01)  # trained, so to speak: no fresh random weights
-    sc.extract(audio_samples / "speech", tmp_path / "out", pipeline=pipe)
+    sc.extract(audio_samples / "speech", pipe, out=tmp_path / "out")
     assert pipe.to_toml() == before
     with pytest.raises(sc.NotStreamable):
         pipe.stream()
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("samples", [0, 1, 9, 10, 399, 400])
 def test_files_too_short_for_statistics_or_frames_are_no_fault(samples: int, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "x.wav", noise(samples), 16000)
@@ -109,13 +124,14 @@ def test_a_file_that_changes_between_the_passes_is_an_error_line(
 ) -> None:
     sound = tmp_path / "x.wav"
     soundfile.write(sound, noise(16000), 16000)
-    read = Extractor._read
+    blocks = Pass.blocks
 
-    def read_and_change(self: Extractor, item: Any, lengths: list[int]) -> Iterator[Any]:
-        yield from read(self, item, lengths)
+    def read_and_change(self: Pass) -> Iterator[Any]:
+        yield from blocks(self)
         soundfile.write(sound, noise(17000), 16000)
 
-    monkeypatch.setattr(Extractor, "_read", read_and_change)
+    monkeypatch.setattr(worker, "SHORT", 0)
+    monkeypatch.setattr(Pass, "blocks", read_and_change)
     extracted("wav2vec2-base", [sound], tmp_path / "out", PRESETS["wav2vec2-base"])
     assert manifest(tmp_path / "out") == []
     (line,) = errors(tmp_path / "out")
@@ -123,9 +139,9 @@ def test_a_file_that_changes_between_the_passes_is_an_error_line(
 
 
 def test_features_of_a_bfloat16_pipeline_are_written_as_float32(audio_samples: Path, tmp_path: Path) -> None:
-    pipe = build_pipeline("wav2vec2-base", PRESETS["wav2vec2-base"], random_weights=0).bfloat16()
+    pipe = built("wav2vec2-base", PRESETS["wav2vec2-base"]).bfloat16()
     sound = audio_samples / "speech" / "en_us_digits_16k.wav"
-    sc.extract(sound, tmp_path / "out", pipeline=trained(pipe))
+    sc.extract(sound, trained(pipe), out=tmp_path / "out")
     samples, _ = soundfile.read(sound, dtype="float32")
     with torch.no_grad():
         expected = pipe.float()(torch.from_numpy(samples)[None])[0].numpy()
@@ -160,6 +176,7 @@ def test_half_an_hour_takes_little_memory_and_gives_the_features_of_one_forward(
 # Pipelines that cannot stream
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("preset", ["librosa-mfcc", "whisper", "seamless-fbank", "nemo-mel"])
 def test_presets_of_whole_utterances_are_extracted_as_one_forward_gives_them(
     preset: str, audio_samples: Path, tmp_path: Path
@@ -185,7 +202,7 @@ def test_a_pipeline_in_training_mode_is_extracted_in_eval_mode_and_stays_in_it(
     stft = sc.ConvSTFT(64, hop_length=32, learn="window", output="power")
     pipe = sc.Pipeline([*first, stft, torch.nn.Dropout(0.5)], sample_rate=16000).bfloat16().train()
     sound = audio_samples / "speech" / "en_us_digits_16k.wav"
-    assert sc.extract(sound, tmp_path / "out", pipeline=pipe).files_ok == 1
+    assert sc.extract(sound, pipe, out=tmp_path / "out").files_ok == 1
     assert pipe.training
     wav = torch.from_numpy(soundfile.read(sound, dtype="float32")[0])[None].bfloat16()
     with torch.no_grad():
@@ -195,12 +212,13 @@ def test_a_pipeline_in_training_mode_is_extracted_in_eval_mode_and_stays_in_it(
     assert np.abs(own - expected).max() <= 0.02 * np.abs(expected).max()  # two roundings to bfloat16
 
 
+@pytest.mark.usefixtures("way")
 def test_a_whole_file_without_finite_features_is_an_error_line(audio_samples: Path, tmp_path: Path) -> None:
     stages = [sc.MinimumLength(30_000), sc.ConvSTFT(output="power"), sc.Affine(scale=1e38), sc.Affine(scale=1e38)]
     sc.extract(
         audio_samples / "speech" / "en_us_digits_16k.wav",
-        tmp_path / "out",
-        pipeline=sc.Pipeline(stages, sample_rate=16000),
+        sc.Pipeline(stages, sample_rate=16000),
+        out=tmp_path / "out",
     )
     (line,) = errors(tmp_path / "out")
     assert line["message"] == "frame 0 of the features holds NaN or an infinite value, though the sound does not."

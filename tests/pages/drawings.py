@@ -37,6 +37,10 @@ class Drawing:
         self._x = _scale([(float(text.get("x", "")), text.text) for text in below], log_x)
         self._y = _scale([(float(text.get("y", "")) - 4, text.text) for text in beside], log_y)
 
+    def across(self, place: float) -> float:
+        """The value at a place of the x axis."""
+        return self._x(place)
+
     def line(self, style: str) -> Points:
         """Corners of the one line of a style."""
         (line,) = [mark for mark in self.root.iter("polyline") if mark.get("class") == f"line {style}"]
@@ -47,6 +51,11 @@ class Drawing:
 
     def stems(self, style: str = "first") -> Points:
         return [self._point(*place) for place in re.findall(r"M([\d.]+),([\d.]+)V", self._path(f"stems {style}"))]
+
+    def bars(self, style: str = "first") -> list[tuple[float, float, float]]:
+        """Left and right edge and height of each."""
+        found = re.findall(r"M([\d.]+),[\d.]+V([\d.]+)H([\d.]+)V[\d.]+Z", self._path(f"bars {style}"))
+        return [(self._x(float(left)), self._x(float(right)), self._y(float(top))) for left, top, right in found]
 
     def heat_map(self, low: float, high: float = 0.0) -> Array:
         """Its values, the bottom row first: to half a colour, (high - low) / 510."""

@@ -74,6 +74,14 @@ def test_stems_rise_from_the_bottom() -> None:
     assert [float(end) for end in re.findall(r"V([\d.]+)", path)] == [foot, foot]
 
 
+def test_bars_stand_between_their_edges_and_empty_ones_are_left_out() -> None:
+    chart = Chart(Axis("s", 0.1, 10, log=True), Axis("files", 0, 5, whole=True))
+    chart.bars([0.1, 1, 2, 10], [3, 0, 5], "first")
+    drawn = Drawing(chart.svg("bars"), log_x=True).bars()
+    assert drawn == [pytest.approx(bar, rel=5e-3) for bar in ((0.1, 1, 3), (2, 10, 5))]
+    assert set(re.findall(r"V([\d.]+)Z", chart.svg("bars"))) == {"254"}  # the frame's foot: 300 - 46
+
+
 def test_a_heat_map_has_row_0_at_the_bottom_and_a_scale_from_low_to_high() -> None:
     chart = Chart(Axis("x", 0, 2), Axis("y", 0, 2), colour_bar=True)
     chart.heat_map(torch.tensor([[-60.0, -30.0], [-15.0, 0.0]]), -60, 0, "dB")

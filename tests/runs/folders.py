@@ -81,8 +81,7 @@ def run_fields(by_kind: Mapping[type, list[Any]]) -> dict[str, Any]:
         "wall_seconds": 2.0,
     }
     return {
-        "pipeline": 'sample_rate = 16000\n\n[[stages]]\nstage = "stft"\n',
-        "weights": None,
+        "ingredients": {"pipeline": 'sample_rate = 16000\n\n[[stages]]\nstage = "stft"\n', "weights": "0" * 64},
         "versions": {"speechconv": "0.1.0", "torch": "2.11.0"},
         "argv": ["speechconv", "extract", "corpus", "-o", "out"],
         "options": {"inputs": ["corpus"], "jobs": 2, "channel": "mix"},

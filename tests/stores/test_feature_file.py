@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from speechconv.extraction.resume import forget_earlier_run
 from speechconv.stores.feature_file import FeatureFile, remove_temporaries
-from speechconv.stores.manifest import ErrorLine, JsonLines, forget_earlier_run
+from speechconv.stores.manifest import ErrorLine, JsonLines, encode_line
+from tests.runs.folders import line as manifest_line
 
 ROWS = np.random.default_rng(0).standard_normal((1000, 3)).astype(np.float32)
 
@@ -27,21 +29,24 @@ def test_a_file_written_in_pieces_is_byte_for_byte_what_numpy_saves(tmp_path: Pa
     expected = io.BytesIO()
     np.save(expected, ROWS[:count])
     assert (tmp_path / "a" / "x.npy").read_bytes() == expected.getvalue()
-    assert hashlib.sha256(expected.getvalue()).hexdigest() == digest
+    assert hashlib.sha256(ROWS[:count].tobytes()).hexdigest() == digest
     assert os.listdir(tmp_path / "a") == ["x.npy"]
 
 
 def test_nothing_has_the_name_before_all_of_it_is_there(tmp_path: Path) -> None:
     with FeatureFile(tmp_path / "x.npy", 3) as features:
         features.append(ROWS)
+        features.append(ROWS)
         assert [name.endswith(".npy") for name in os.listdir(tmp_path)] == [False]
         features.commit()
-    assert np.load(tmp_path / "x.npy").shape == (1000, 3)
+    assert np.load(tmp_path / "x.npy").shape == (2000, 3)
 
 
 def test_without_a_commit_nothing_is_left(tmp_path: Path) -> None:
     with FeatureFile(tmp_path / "x.npy", 3) as features:
         features.append(ROWS)
+        features.append(ROWS)
+        assert len(os.listdir(tmp_path)) == 1
     assert os.listdir(tmp_path) == []
 
 
@@ -91,15 +96,15 @@ def test_forgetting_a_run_deletes_what_its_manifest_names_and_nothing_outside(tm
     for path in (out / "x.npy", out / "kept.npy", out / "run.txt", tmp_path / "outside.npy"):
         path.touch()
     named = ["x.npy", "gone.npy", "run.txt", "../outside.npy", str(tmp_path / "outside.npy")]
-    (out / "manifest.jsonl").write_text("".join(json.dumps({"path": path}) + "\n" for path in named))
+    (out / "manifest.jsonl").write_bytes(b"".join(encode_line(manifest_line(id=path, path=path)) for path in named))
     forget_earlier_run(out)
     assert sorted(os.listdir(out)) == ["kept.npy", "run.txt"]
     assert (tmp_path / "outside.npy").exists()
 
 
-@pytest.mark.parametrize("text", ["{}", "7", "no JSON", '{"path": 3}'])
+@pytest.mark.parametrize("text", ["{}\n", "7\n", "no JSON\n", '{"path": "x.npy"}\n'])
 def test_another_programs_manifest_is_not_touched(tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.jsonl").write_text(text)
-    with pytest.raises(ValueError, match=r"manifest.jsonl is not a manifest that speechconv wrote"):
+    with pytest.raises(ValueError, match=r"manifest.jsonl, line 1 is not a line that speechconv wrote"):
         forget_earlier_run(tmp_path)
     assert (tmp_path / "manifest.jsonl").read_text() == text

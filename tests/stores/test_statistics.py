@@ -104,6 +104,13 @@ def test_what_kaldi_writes_is_read(tmp_path: Path) -> None:
     assert_are(FeatureStatistics.load(tmp_path / "float.ark"), EVERYTHING, 1e-5)  # sums of float32, in float32
 
 
+def test_rounding_of_kaldis_sums_gives_no_negative_variance(tmp_path: Path) -> None:
+    constant = np.full(3001, 0.1)
+    sums = np.array([[constant.sum(), 3001], [np.square(constant).sum() * (1 - 1e-12), 0]])
+    kaldiio.save_mat(str(tmp_path / "cmvn.ark"), sums)
+    assert FeatureStatistics.load(tmp_path / "cmvn.ark").variance == [0]
+
+
 def test_statistics_of_other_channels_are_not_merged(tmp_path: Path) -> None:
     run_of(tmp_path / "a")
     run_of(tmp_path / "b", [features(0, 5, channels=4)])

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import gc
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from speechconv.stores import item as items_module
+from speechconv.stores import open_shards
 from speechconv.stores.feature_file import Dtype
 from speechconv.stores.ids import decode, file_name
 from speechconv.stores.item import array_item
@@ -64,7 +67,7 @@ def kaldi_native_sequential(out: Path) -> Iterator[tuple[str, np.ndarray]]:
 
     for path in shards(out, ".ark"):
         with kaldi_native_io.SequentialFloatMatrixReader(f"ark:{path}") as reader:
-            yield from ((key, np.array(value)) for key, value in reader)
+            yield from ((key, np.array(value)) for key, value in cast(Any, reader))
 
 
 def kaldiio_scp(out: Path) -> Iterator[tuple[str, np.ndarray]]:
@@ -82,14 +85,15 @@ def h5py_files(out: Path) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def webdataset_tars(out: Path) -> Iterator[tuple[str, np.ndarray]]:
-    import webdataset
+    import webdataset.compat
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # webdataset leaves its files to the garbage collector
-        for sample in webdataset.WebDataset(shards(out, ".tar"), shardshuffle=False).decode():
+        samples: Any = webdataset.compat.WebDataset(shards(out, ".tar"), shardshuffle=False).decode()
+        for sample in samples:
             assert {key for key in sample if not key.startswith("__")} == {"npy"}
             yield sample["__key__"], sample["npy"]
-        del sample
+        samples = sample = None
         gc.collect()
 
 
@@ -107,9 +111,8 @@ def pandas_rows(out: Path) -> Iterator[tuple[str, np.ndarray]]:
     import pandas
 
     assert len(shards(out, ".parquet"))
-    for row in pandas.read_parquet(out).itertuples():
-        dtype: Any = row.features.dtype
-        yield row.id, np.asarray(row.features, dtype).reshape(row.frames, row.channels)  # pyright: ignore[reportCallIssue, reportArgumentType]
+    for row in pandas.read_parquet(out).to_dict("records"):
+        yield row["id"], row["features"].reshape(row["frames"], row["channels"])
 
 
 def arrow_dataset(out: Path) -> Iterator[tuple[str, np.ndarray]]:
@@ -289,3 +292,46 @@ def test_a_key_that_is_not_there_is_told(tmp_path: Path, name: str) -> None:
     gone = dataclasses.replace(second, key=(first.key or "").replace("utt1", "utt3"))
     with OpenShards(tmp_path) as opened, pytest.raises(DamagedFeatures, match="holds nothing named 'utt3"):
         opened.read(gone)
+
+
+LIMITED = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from speechconv.stores.item import array_item
+from speechconv.stores.registry import STORES
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+items = [array_item(f"utt{number}", np.random.rand(50, 8).astype(np.float32)) for number in range(40)]
+for store in STORES.values():
+    if not store.one_each:
+        try:
+            store.write(Path(sys.argv[1], "shard" + store.suffix), items)
+        except OSError as error:
+            print(store.name, error.errno)
+"""
+
+
+def test_a_disk_that_takes_no_more_is_an_oserror_in_every_store_and_never_ends_the_process(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", LIMITED, tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0
+    told = {store.name: errno.EFBIG for store in STORES.values() if not store.one_each}
+    assert done.stdout == "".join(f"{name} {number}\n" for name, number in told.items())
+
+
+def test_the_room_that_hdf5_reserved_and_did_not_need_is_given_back(tmp_path: Path) -> None:
+    stored(tmp_path, "hdf5", {f"utt{number}": random_rows(number, 3) for number in range(10)})
+    (path,) = map(Path, tmp_path.glob("features-*"))
+    assert path.stat().st_size < 10 * 3 * CHANNELS * 4 + 10_000
+    assert path.stat().st_blocks * 512 < 32_768
+
+
+def test_few_files_are_open_at_once_and_any_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_shards, "LIMIT", 2)
+    lines = stored(tmp_path, "kaldi", FEATURES)
+    before = len(os.listdir("/proc/self/fd"))
+    with OpenShards(tmp_path) as opened:
+        for line in [*lines, *lines]:
+            assert np.array_equal(opened.read(line), FEATURES[line.id])
+            assert len(os.listdir("/proc/self/fd")) <= before + 2
+    assert len(os.listdir("/proc/self/fd")) == before

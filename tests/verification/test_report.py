@@ -7,7 +7,6 @@ import functools
 import json
 import math
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -16,48 +15,11 @@ import torch
 from speechconv.verification.answers import Check, Verification
 from speechconv.verification.filter_bank import FilterBank
 from speechconv.verification.report import write_report
+from tests.pages.parsed import Page
 from tests.verification.verifications import both_checks, encoder, gabor_bank, random_bank, stft_bank, verified
 
 BANK = dataclasses.replace(gabor_bank(filters=12, taps=101), hop_length=10)
-VOID = {"meta", "link", "br", "img", "input", "hr"}
 HOSTILE = "</script><script>alert(1)</script><!--<img src=x onerror='alert(2)'>&amp;\""
-
-
-class Page(HTMLParser):
-    """Elements in order, the text outside the data, and the data; refuses what is not closed."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = self.data = ""
-        self._open: list[str] = []
-        self.feed(path.read_text("utf-8"))
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self._open[-1:] == ["script"]:
-            self.data += data
-        elif self._open[-1:] != ["style"]:
-            self.text += data
-
-    def count(self, tag: str) -> int:
-        return sum(name == tag for name, _ in self.elements)
-
-    @property
-    def headings(self) -> list[str]:
-        return [name for name, _ in self.elements if re.fullmatch("h[1-6]", name)]
 
 
 @functools.cache

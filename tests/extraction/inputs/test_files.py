@@ -23,18 +23,18 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ids(*named: str | Path) -> list[str]:
-    found = find_inputs(named)
+    found = find_inputs(named).items
     assert not [item.problem for item in found if item.problem]
     return [item.id for item in found]
 
 
 def problems(*named: str | Path) -> dict[str, str]:
-    return {item.audio: item.problem for item in find_inputs(named) if item.problem}
+    return {item.audio: item.problem for item in find_inputs(named).items if item.problem}
 
 
 def test_a_folder_gives_its_sounds_sorted_and_leaves_hidden_files_out(corpus: Path) -> None:
     assert ids(corpus) == ids(f"{corpus}/") == ["a/deep/z", "a/x", "a/y", "b/x", "m"]
-    assert [item.audio for item in find_inputs([corpus])][1] == "corpus/a/x.wav"
+    assert [item.audio for item in find_inputs([corpus]).items][1] == "corpus/a/x.wav"
 
 
 def test_a_glob_counts_from_its_part_without_wildcards(corpus: Path) -> None:
@@ -60,9 +60,10 @@ def test_sounds_of_the_same_id_all_keep_their_extensions(corpus: Path) -> None:
     assert ids(corpus) == ["a/deep/z", "a/x.flac", "a/x.ogg", "a/x.wav", "a/y", "b/x", "m"]
 
 
-def test_of_inputs_with_the_same_output_the_first_wins(corpus: Path) -> None:
+def test_of_inputs_with_the_same_id_the_first_wins(corpus: Path) -> None:
     assert problems("corpus/b/x.wav", "corpus/a/x.wav") == {
-        "corpus/a/x.wav": "would write the same x.npy as corpus/b/x.wav; extract it into another folder."
+        "corpus/a/x.wav": "has the id 'x', as corpus/b/x.wav before it; give it another id, or extract it into "
+        "another folder."
     }
 
 
@@ -74,14 +75,14 @@ def test_an_id_with_its_extension_may_meet_an_id_without(corpus: Path) -> None:
 
 
 def test_a_file_named_twice_is_extracted_once(corpus: Path) -> None:
-    found = find_inputs([corpus, "corpus/../corpus/a/x.wav"])
+    found = find_inputs([corpus, "corpus/../corpus/a/x.wav"]).items
     assert [item.audio for item in found if item.problem] == ["corpus/../corpus/a/x.wav"]
     assert "named before" in str(found[-1].problem)
 
 
 def test_what_is_not_there_keeps_its_place_among_the_others(corpus: Path) -> None:
     (corpus / "empty").mkdir()
-    found = find_inputs(["corpus/nope.wav", "corpus/m.mp3", "corpus/empty", "corpus/*.ogg", "corpus/notes.*"])
+    found = find_inputs(["corpus/nope.wav", "corpus/m.mp3", "corpus/empty", "corpus/*.ogg", "corpus/notes.*"]).items
     assert [(item.id, item.problem) for item in found] == [
         ("nope", "no such file or folder."),
         ("m", None),
@@ -95,10 +96,10 @@ def test_a_folder_that_cannot_be_read_keeps_its_place_too(corpus: Path, monkeypa
     (corpus / "a.1").mkdir()
     for name in ("a.1", "a/deep"):
         forbid(corpus / name, monkeypatch)
-    found = [(item.id, item.stage if item.problem else None) for item in find_inputs([corpus])]
+    found = [(item.id, item.stage if item.problem else None) for item in find_inputs([corpus]).items]
     assert found == [("a.1", "open"), ("a/deep", "open"), ("a/x", None), ("a/y", None), ("b/x", None), ("m", None)]
     forbid(corpus, monkeypatch)
-    (item,) = [item for item in find_inputs([corpus, "corpus/m.mp3"]) if item.problem]
+    (item,) = [item for item in find_inputs([corpus, "corpus/m.mp3"]).items if item.problem]
     assert (item.id, item.problem) == ("corpus", "the folder cannot be opened: Permission denied.")
 
 

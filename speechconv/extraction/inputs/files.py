@@ -12,75 +12,43 @@ import glob
 import os
 import posixpath
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from speechconv.extraction.inputs.item import Input
 
 EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
 """What folders and globs are searched for, in any case. A file that is named itself may have any extension."""
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
-    """One sound to extract, or a segment of one.
-
-    Attributes:
-        id: its name in the manifest; a path has "/".
-        audio: its path as found, or the command that writes it to stdout as WAV.
-        start, duration: of the segment, in seconds; duration None: to the end of the sound.
-        channel: number of the channel that is wanted; None: what the run says.
-        is_command: `audio` is a shell command.
-        problem: why it cannot be extracted, known before opening it.
-        stage, error: where and as what class of error the problem showed, as in errors.jsonl.
-    """
-
-    id: str
-    audio: str
-    start: float = 0.0
-    duration: float | None = None
-    channel: int | None = None
-    is_command: bool = False
-    problem: str | None = None
-    stage: str = "input"
-    error: str = "ValueError"
-
-
-@dataclass
-class Found:
-    items: list[Input]
-    statements: list[str]
-
-
-def find_inputs(named: Sequence[str | os.PathLike[str]], **_) -> Found:
-    """Everything that `named` files, folders and globs stand for; inputs with a problem keep their place.
+def find_sounds(name: str) -> tuple[str, list[Input]]:
+    """What a name stands for, "file", "folder" or "glob", and its sounds; those with a problem keep their place.
 
     Raises:
-        ValueError: nothing was found at all, or a glob leads out of its own folder.
+        ValueError: a glob leads out of its own folder.
     """
-    found = [item for name in named for item in _find(os.fspath(name))]
-    if all(item.problem for item in found):
-        problems = "; ".join(f"{item.audio}: {item.problem}" for item in found) or "no input was named."
-        raise ValueError(f"nothing to extract: {problems}")
-    return Found(_refuse_same_output(_with_extensions(_refuse_same_file(found))), [])
-
-
-def _find(name: str) -> Iterator[Input]:
     if os.path.isdir(name):
-        yield from _from_folder(name)
-    elif os.path.lexists(name) or not glob.has_magic(name):
+        return "folder", _from_folder(name)
+    if os.path.lexists(name) or not glob.has_magic(name):
         missing = None if os.path.lexists(name) else "no such file or folder."
-        yield Input(_stem(os.path.basename(name)), name, problem=missing)
-    else:
-        yield from _from_glob(name)
+        return "file", [Input(_stem(os.path.basename(name)), name, problem=missing)]
+    return "glob", list(_from_glob(name))
 
 
-def _from_folder(folder: str) -> Iterator[Input]:
+def settle(items: list[Input]) -> list[Input]:
+    """The ids of sounds that files, folders and globs gave, all together: of one file named twice the first stays, and
+    x.wav beside x.flac keep their extensions."""
+    return _with_extensions(_refuse_same_file(items))
+
+
+def _from_folder(folder: str) -> list[Input]:
     """Its sounds, and below it the folders that cannot be looked into."""
     closed: list[OSError] = []
-    found = [Input(_stem(_relative(path, folder)), path) for path in _walk(folder, closed.append)]
-    found += [_closed_folder(error, folder) for error in closed]
+    found = [(below, Input(_stem(below), os.path.join(folder, below))) for below in _walk(folder, closed.append)]
+    found += [(_relative(os.fspath(error.filename), folder), _closed_folder(error, folder)) for error in closed]
     if not found:
-        yield Input(_stem(_own_name(folder)), folder, problem=f"the folder holds no {_KINDS} file.")
-    yield from sorted(found, key=lambda item: _relative(item.audio, folder))
+        return [Input(_stem(_own_name(folder)), folder, problem=f"the folder holds no {_KINDS} file.")]
+    return [item for _, item in sorted(found, key=lambda pair: pair[0])]
 
 
 def _closed_folder(error: OSError, folder: str) -> Input:
@@ -116,7 +84,8 @@ _KINDS = "wav, flac, ogg or mp3"
 
 
 def _walk(folder: str, onerror: Callable[[OSError], None]) -> Iterator[str]:
-    """Audio files below `folder`; links to folders are followed, each folder once, and hidden names are left out."""
+    """Paths below `folder` of its audio files, with "/"; links to folders are followed, each folder once, and hidden
+    names are left out."""
     seen: set[str] = set()
     for place, folders, files in os.walk(folder, followlinks=True, onerror=onerror):
         seen.add(os.path.realpath(place))
@@ -125,7 +94,9 @@ def _walk(folder: str, onerror: Callable[[OSError], None]) -> Iterator[str]:
             for name in folders
             if not name.startswith(".") and os.path.realpath(os.path.join(place, name)) not in seen
         )
-        yield from (os.path.join(place, name) for name in files if _is_audio(name))
+        below = _relative(place, folder)
+        start = "" if below == os.curdir else f"{below}/"
+        yield from (start + name for name in files if _is_audio(name))
 
 
 def _is_audio(path: str) -> bool:
@@ -174,17 +145,3 @@ def _with_extensions(items: list[Input]) -> list[Input]:
 
 def _extension(item: Input) -> str:
     return os.path.splitext(item.audio)[1]
-
-
-def _refuse_same_output(items: list[Input]) -> list[Input]:
-    """Of inputs that would write the same feature file, the first stays."""
-    writer: dict[str, str] = {}
-    kept = []
-    for item in items:
-        if item.problem is None and item.id in writer:
-            problem = f"would write the same {item.id}.npy as {writer[item.id]}; extract it into another folder."
-            item = replace(item, problem=problem)
-        elif item.problem is None:
-            writer[item.id] = item.audio
-        kept.append(item)
-    return kept
