@@ -114,13 +114,14 @@ class OnRay:
         """
         coming = iter(tasks)
         size = HANDFUL * (self._recipe.batch or 1)
-        try:
-            with _quiet(), placed(self._recipe, self._packed, self.facts()) as order, _withdrawn_on(stop, order):
-                while not stop.requested and (some := list(islice(coming, size * BLOCKS * self._jobs))):
-                    fair = ceil(len(some) / (4 * self._jobs))  # of a few inputs each job gets some
-                    yield from self._round(order, some, min(size, fair), stop)
-        finally:
-            self.kill()
+        with _quiet():
+            try:
+                with placed(self._recipe, self._packed, self.facts()) as order, _withdrawn_on(stop, order):
+                    while not stop.requested and (some := list(islice(coming, size * BLOCKS * self._jobs))):
+                        fair = ceil(len(some) / (4 * self._jobs))  # of a few inputs each job gets some
+                        yield from self._round(order, some, min(size, fair), stop)
+            finally:
+                self.kill()
 
     def kill(self) -> None:
         """Leave the cluster, and end it if it is ours."""
@@ -218,21 +219,27 @@ def _start(jobs: int) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """What Ray Data says about blocks and actors is not said; what becomes of inputs is in the reports."""
+    """What Ray says about blocks and actors is not said; what becomes of inputs is in the reports.
+
+    Workers that die would be told on stdout, where results go. That has no other switch than the one of Ray's debugger.
+    """
+    from ray._private import worker
+
     logger = logging.getLogger("ray.data")
-    before = logger.level
+    before = logger.level, getattr(worker, "_worker_logs_enabled", True)
     logger.setLevel(logging.CRITICAL)
+    worker._worker_logs_enabled = False
     try:
         yield
     finally:
-        logger.setLevel(before)
+        logger.setLevel(before[0])
+        worker._worker_logs_enabled = before[1]
 
 
 @contextlib.contextmanager
 def _deaf_to_its_own_changes() -> Iterator[None]:
     """Ray warns of changes to come in things of its own that we do not use."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*Ray will no longer override accelerator", FutureWarning)
         warnings.filterwarnings("ignore", r"`\w+` is deprecated", DeprecationWarning)
         yield
 

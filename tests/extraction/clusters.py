@@ -42,6 +42,7 @@ class Corpus:
 
     def __init__(self, folder: Path, size: int, seconds: float = 0.0) -> None:
         self.folder = folder
+        folder.mkdir(exist_ok=True)
         self._pids = folder / "pids"
         self.items = [self._item(number, seconds) for number in range(size)]
 
