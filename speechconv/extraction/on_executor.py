@@ -2,8 +2,8 @@
 
 Each call does a handful of inputs and gives back their lines; the features are written where the call runs, so the
 output folder must be the same everywhere. A call that another worker repeats gives the same bytes. Where an executor
-gives a call up, because workers died of it, its inputs are tried again at the end, one at a time with nothing beside
-them; one that is lost again becomes an error line.
+gives a call up, as Dask does with what waited beside others that killed workers, its inputs are tried again at the end,
+one at a time with nothing beside them; one that is lost again becomes an error line.
 """
 
 from __future__ import annotations
@@ -84,12 +84,12 @@ class OnExecutor:
         size = HANDFUL * (self._recipe.batch or 1)
         coming = iter(tasks)
         with placed(self._recipe, self._packed, self.facts()) as order:
-            lost: list[tuple[Task, Exception]] = []
+            lost: list[Task] = []
             yield from self._work(order, iter(lambda: list(islice(coming, size)), []), CALLS, stop, lost)
-            again: list[tuple[Task, Exception]] = []
-            yield from self._work(order, iter([[task] for task, _ in lost]), 1, stop, again)
-            for task, error in again:
-                yield task.index, lost_line(task, type(error).__name__, str(error))
+            again: list[Task] = []
+            yield from self._work(order, iter([[task] for task in lost]), 1, stop, again)
+            for task in again:
+                yield task.index, lost_line(task)
 
     def kill(self) -> None:
         """Calls in hand end by themselves: their order is withdrawn."""
@@ -100,7 +100,7 @@ class OnExecutor:
         handfuls: Iterator[list[Task]],
         at_a_time: int,
         stop: Stop,
-        lost: list[tuple[Task, Exception]],
+        lost: list[Task],
     ) -> Results:
         """Work through handfuls; `lost` gets the tasks of calls that were given up."""
         calls: dict[Call, list[Task]] = {}
@@ -112,11 +112,10 @@ class OnExecutor:
                     return
                 for call in wait(calls, TICK, FIRST_COMPLETED).done:
                     handful = calls.pop(call)
-                    error = _error(call)
-                    if error is None:
-                        yield from self._lines(call, handful, stop)
+                    if _given_up(call):
+                        lost += [Task(task.index, task.item, task.deaths + 1) for task in handful]
                     else:
-                        lost += [(Task(task.index, task.item, task.deaths + 1), error) for task in handful]
+                        yield from self._lines(call, handful, stop)
                 if stop.requested:  # not cancel(): Dask's futures do not know whether they run, and all would go
                     order.withdraw()
         finally:
@@ -141,8 +140,8 @@ class OnExecutor:
             raise _broken(error) from error
 
 
-def _error(call: Call) -> Exception | None:
-    """Why the call was given up; None where it was not.
+def _given_up(call: Call) -> bool:
+    """Whether the executor gave the call up, but not more.
 
     Raises:
         OSError: the disk is full.
@@ -156,9 +155,7 @@ def _error(call: Call) -> Exception | None:
         raise error
     if isinstance(error, RuntimeError | OSError | ImportError):  # BrokenExecutor is a RuntimeError
         raise _broken(error) from error
-    if error is not None and not isinstance(error, Exception):
-        raise error
-    return error
+    return error is not None
 
 
 def _broken(error: BaseException) -> RuntimeError:

@@ -2,9 +2,8 @@
 
     tasks -> blocks of HANDFUL -> map_batches, `jobs` actors -> blocks of (index, line), as they get done
 
-An actor that dies is started again and its block repeated, which gives the same bytes. A block that takes RETRIES more
-actors down is given up; its inputs are tried again at the end, each alone, and one that is lost again becomes an error
-line. Blocks lie in Ray's memory, so a large corpus goes in rounds.
+An actor that dies is started again and its block repeated, which gives the same bytes; see `in_hand` for inputs that
+take down one after the other. Blocks lie in Ray's memory, so a large corpus goes in rounds.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import os
 import pickle
 import threading
 import warnings
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,6 @@ from speechconv.extraction.order import (
     anywhere,
     as_found,
     facts_of,
-    lost_line,
     pack_recipe,
     pack_tasks,
     placed,
@@ -33,7 +31,6 @@ from speechconv.extraction.order import (
 )
 from speechconv.extraction.recipe import Facts, Recipe
 from speechconv.extraction.task import Results, Stop, Task
-from speechconv.stores.manifest import Line
 
 if TYPE_CHECKING:
     import pyarrow
@@ -42,8 +39,6 @@ HANDFUL = 16
 """Inputs of a block, times the sounds that go through the pipeline together."""
 BLOCKS = 512
 """Blocks of a round, for each job."""
-RETRIES = 2
-"""Times that a block is repeated because its actor died."""
 TICK = 0.2
 """Seconds between two looks at Ctrl-C."""
 STORE_BYTES = 200_000_000
@@ -70,14 +65,14 @@ class OnRay:
         try:
             import ray
             import ray.data
-            from ray.cloudpickle import dumps  # pyright: ignore[reportAttributeAccessIssue] - as Ray itself pickles
+            from ray import cloudpickle
         except ImportError as error:
             raise ImportError(f"engine='ray' needs Ray Data ({error}); pip install 'speechconv[ray]'") from error
         if recipe.device.startswith("cuda:"):
             raise ValueError(f"device (={recipe.device!r}): Ray chooses each actor's GPU; use 'cuda'.")
         self._recipe = anywhere(recipe)
         self._jobs = jobs
-        self._packed = pack_recipe(self._recipe, dumps)
+        self._packed = pack_recipe(self._recipe, cloudpickle.dumps)  # pyright: ignore[reportPrivateImportUsage]
         self._ours = not ray.is_initialized()
         with _deaf_to_its_own_changes():
             ray.data.DataContext.get_current()
@@ -85,7 +80,7 @@ class OnRay:
                 _start(jobs)
         gpus = 0 if recipe.device == "cpu" else int(ray.cluster_resources().get("GPU", 0))
         self._gpus = gpu_share(jobs, gpus)
-        self._remotely = ray.remote(num_cpus=1, num_gpus=self._gpus, max_retries=RETRIES)(facts_of)
+        self._remotely = ray.remote(num_cpus=1, num_gpus=self._gpus)(facts_of)
         self._facts: Facts | None = None
 
     def facts(self) -> Facts:
@@ -119,18 +114,14 @@ class OnRay:
         """
         coming = iter(tasks)
         size = HANDFUL * (self._recipe.batch or 1)
-        lost: list[Task] = []
-        try:
-            with _quiet(), placed(self._recipe, self._packed, self.facts()) as order, _withdrawn_on(stop, order):
-                while not stop.requested and (some := list(islice(coming, size * BLOCKS * self._jobs))):
-                    fair = ceil(len(some) / (4 * self._jobs))  # of a few inputs each job gets some
-                    lost += yield from self._round(order, some, min(size, fair), stop)
-                again = [] if stop.requested else (yield from self._round(order, lost, 1, stop))
-                if not stop.requested:
-                    for task in again:
-                        yield task.index, lost_line(task, "ActorDiedError", f"{RETRIES + 1} times each")
-        finally:
-            self.kill()
+        with _quiet():
+            try:
+                with placed(self._recipe, self._packed, self.facts()) as order, _withdrawn_on(stop, order):
+                    while not stop.requested and (some := list(islice(coming, size * BLOCKS * self._jobs))):
+                        fair = ceil(len(some) / (4 * self._jobs))  # of a few inputs each job gets some
+                        yield from self._round(order, some, min(size, fair), stop)
+            finally:
+                self.kill()
 
     def kill(self) -> None:
         """Leave the cluster, and end it if it is ours."""
@@ -140,10 +131,8 @@ class OnRay:
             self._ours = False
             ray.shutdown()
 
-    def _round(
-        self, order: Order, tasks: list[Task], size: int, stop: Stop
-    ) -> Generator[tuple[int, Line], None, list[Task]]:
-        """Do tasks in blocks of `size`; gives back those of blocks that were given up. What comes twice counts once."""
+    def _round(self, order: Order, tasks: list[Task], size: int, stop: Stop) -> Results:
+        """Do tasks in blocks of `size`; what comes twice counts once."""
         missing = {task.index: task for task in tasks}
         blocks = [pack_tasks(tasks[first : first + size]) for first in range(0, len(tasks), size)]
         for index, packed in self._rows(order, blocks):
@@ -152,7 +141,8 @@ class OnRay:
                 raise line
             if task := missing.pop(index, None):
                 yield index, as_found(task, line)
-        return list(missing.values())
+        if missing and not stop.requested:
+            raise RuntimeError(f"a worker does not see {order.path.parent}; all machines must have it under this path.")
 
     def _rows(self, order: Order, blocks: list[bytes]) -> Iterator[tuple[int, bytes]]:
         """(index, packed line) of each input, as blocks come back."""
@@ -163,7 +153,6 @@ class OnRay:
         if not blocks:
             return
         data = ray.data.from_blocks([pyarrow.table({"tasks": pyarrow.array([block], "binary")}) for block in blocks])
-        data.context.max_errored_blocks = -1  # a lost block's inputs are missed by us
         data.context.enable_progress_bars = False
         data.context.print_on_execution_start = False
         done = data.map_batches(
@@ -174,7 +163,6 @@ class OnRay:
             compute=ray.data.ActorPoolStrategy(size=min(self._jobs, len(blocks))),
             num_cpus=1,
             num_gpus=self._gpus,
-            ray_remote_args_fn=lambda: {"max_task_retries": RETRIES},
         )
         try:
             tables: Iterator[Any] = iter(done.iter_batches(batch_size=None, batch_format="pyarrow"))
@@ -231,21 +219,27 @@ def _start(jobs: int) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """What Ray Data says about blocks and actors is not said; what becomes of inputs is in the reports."""
+    """What Ray says about blocks and actors is not said; what becomes of inputs is in the reports.
+
+    Workers that die would be told on stdout, where results go. That has no other switch than the one of Ray's debugger.
+    """
+    from ray._private import worker
+
     logger = logging.getLogger("ray.data")
-    before = logger.level
+    before = logger.level, getattr(worker, "_worker_logs_enabled", True)
     logger.setLevel(logging.CRITICAL)
+    worker._worker_logs_enabled = False
     try:
         yield
     finally:
-        logger.setLevel(before)
+        logger.setLevel(before[0])
+        worker._worker_logs_enabled = before[1]
 
 
 @contextlib.contextmanager
 def _deaf_to_its_own_changes() -> Iterator[None]:
     """Ray warns of changes to come in things of its own that we do not use."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*Ray will no longer override accelerator", FutureWarning)
         warnings.filterwarnings("ignore", r"`\w+` is deprecated", DeprecationWarning)
         yield
 

@@ -20,7 +20,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from speechconv.extraction.in_hand import InHand
 from speechconv.extraction.recipe import Facts, Recipe
+from speechconv.extraction.supervisor import DEATHS
 from speechconv.extraction.task import Task
 from speechconv.stores.feature_file import SUFFIX, remove_temporaries
 from speechconv.stores.ids import TEMPORARY
@@ -46,6 +48,11 @@ class Order:
     def holds(self) -> bool:
         """Whether the run goes on."""
         return os.path.exists(self.path)
+
+    def mark(self, packed: bytes) -> Path:
+        """Where a call with these tasks tells what it has in hand."""
+        number = hashlib.sha256(self.sha256.encode() + packed).hexdigest()[:16]
+        return self.path.with_name(f"{TEMPORARY}hand-{number}{SUFFIX}")
 
     def withdraw(self) -> None:
         """Have nothing begun any more."""
@@ -83,17 +90,27 @@ class Hand:
     def __call__(self, packed: bytes) -> list[tuple[int, Line]]:
         """(index, line) of each task; those that were not begun when the order went have none.
 
+        Where this is a repeat, because a process died with a task in hand, that task comes last, and is given up when
+        DEATHS of them have.
+
         Raises:
             OSError: the disk is full.
         """
-        with _one_torch_thread():
-            return list(self._extractor.lines(self._wanted(pickle.loads(packed))))
+        tasks: list[Task] = pickle.loads(packed)
+        with InHand(self.order.mark(packed)) as in_hand, _one_torch_thread():
+            given_up = [task for task in tasks if in_hand.deaths[task.index] >= DEATHS]
+            rest = sorted((task for task in tasks if task not in given_up), key=lambda task: in_hand.deaths[task.index])
+            lines: list[tuple[int, Line]] = [(task.index, lost_line(task)) for task in given_up]
+            return lines + list(self._extractor.lines(self._wanted(rest, in_hand)))
 
-    def _wanted(self, tasks: Sequence[Task]) -> Iterator[Task]:
+    def _wanted(self, tasks: Sequence[Task], in_hand: InHand) -> Iterator[Task | None]:
         for task in tasks:
             if not self.order.holds:
                 return
+            in_hand.begin(task.index)
             yield task
+            if in_hand.deaths:
+                yield None  # each by itself, so that the next death has one cause
 
 
 _own = threading.local()
@@ -178,10 +195,10 @@ def as_found(task: Task, line: Line) -> Line:
     return line if line.audio == task.item.audio else replace(line, audio=task.item.audio)
 
 
-def lost_line(task: Task, error: str, cause: str) -> ErrorLine:
-    """What becomes of an input that takes every worker down."""
-    message = f"the cluster lost the workers that had this input in hand, also alone ({cause}); the others went on."
-    return ErrorLine(task.item.id, task.item.audio, "worker", error, message)
+def lost_line(task: Task) -> ErrorLine:
+    """What becomes of an input that takes workers down."""
+    message = f"the worker process died while it worked on this input, {DEATHS} times; the others went on."
+    return ErrorLine(task.item.id, task.item.audio, "worker", "ChildProcessError", message)
 
 
 def _absolute(task: Task) -> Any:
