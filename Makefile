@@ -28,9 +28,12 @@ test-browser: $(READY)  ## the reports in headless Chromium (apt-get install chr
 	SPEECHCONV_BROWSER=1 $(BIN)/python -m pytest tests/browser
 	@echo 'look at browser_screenshots/'
 
-slow: $(READY)  ## the law on ten times as many random stacks, and half an hour of audio through wav2vec 2.0
+slow: $(READY)  ## the law on ten times as many random stacks, half an hour of wav2vec 2.0, 20,000 files in every store, chaos
 	SPEECHCONV_EXAMPLES=1000 $(BIN)/python -m pytest tests/test_law.py --hypothesis-show-statistics
 	SPEECHCONV_SLOW=1 $(BIN)/python -m pytest -s tests/extraction/test_whole_utterance.py -k half_an_hour
+	SPEECHCONV_CORPUS=20000 $(BIN)/python -m pytest tests/extraction/test_corpus.py
+	SPEECHCONV_STORE_ITEMS=20000 $(BIN)/python -m pytest tests/stores/test_conversion.py -k ring
+	SPEECHCONV_CHAOS=500 $(BIN)/python -m pytest tests/extraction/test_chaos.py
 
 check: $(READY)  ## ruff and pyright
 	$(BIN)/ruff format --check .
@@ -41,11 +44,12 @@ format: $(READY)  ## rewrite the sources in the house format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY)  ## time log-mel, the wav2vec 2.0 encoder, live streams and verify, everyone in turn
+bench: $(READY)  ## time log-mel, the wav2vec 2.0 encoder, live streams, verify and extract, everyone in turn
 	$(BIN)/python -m benchmarks.logmel
 	$(BIN)/python -m benchmarks.encoder
 	$(BIN)/python -m benchmarks.streams
 	$(BIN)/python -m benchmarks.verification
+	$(BIN)/python -m benchmarks.extraction
 
 clean:  ## forget the environment and what demo made
 	rm -rf $(VENV) demo_features browser_screenshots
