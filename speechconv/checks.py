@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
+from collections.abc import Iterable
 from numbers import Integral, Real
 
 
@@ -50,3 +52,18 @@ def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
     """ValueError unless `value` is one of `choices`."""
     if value not in choices:
         raise ValueError(f"{name} (={value!r}) must be one of {', '.join(map(repr, choices))}.")
+
+
+def check_known(names: Iterable[str], accepted: Iterable[str], what: str, where: str) -> None:
+    """ValueError unless every name is accepted; it names the nearest match and all accepted ones.
+
+    >>> check_known(["confromer"], ["log", "conformer"], "stage", "my.toml")
+    Traceback (most recent call last):
+    ValueError: unknown stage 'confromer' in my.toml; did you mean 'conformer'? Accepted: log, conformer.
+    """
+    accepted = list(map(str, accepted))
+    for name in names:
+        if name not in accepted:
+            near = difflib.get_close_matches(str(name), accepted, n=1, cutoff=0.5)
+            hint = f" did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"unknown {what} {name!r} in {where};{hint} Accepted: {', '.join(accepted) or 'none'}.")

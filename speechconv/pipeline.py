@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from speechconv import __version__
-from speechconv.checks import check_count
+from speechconv.checks import check_count, check_known
 from speechconv.combine import Sequential, named_parts
 from speechconv.fuse import fused
 from speechconv.geometry import Counts
@@ -25,7 +25,7 @@ from speechconv.layers.mel import Mel
 from speechconv.layout import WAVEFORM, check_input, check_lengths
 from speechconv.presets import preset_names, preset_text
 from speechconv.session import Session, SessionPool
-from speechconv.stages import NAMES, OWNERS, Table, build_stages, check_known, check_tables, describe_stage
+from speechconv.stages import NAMES, OWNERS, Table, build_stages, check_tables, describe_stage
 from speechconv.utterance import freeze_on, layers_of_policy
 
 CALIBRATION_CHUNK = 1 << 20

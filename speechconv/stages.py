@@ -9,14 +9,14 @@ TOML has no null, so the string "none" stands for Python's None.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
+from speechconv.checks import check_known
 from speechconv.combine import Parallel, Residual, Sequential, named_parts
 from speechconv.conv import Conv1d
 from speechconv.cumulative import CumulativeNorm
@@ -263,18 +263,3 @@ def _from_toml(value: Any) -> Any:
 
 def _to_toml(value: Any) -> Any:
     return "none" if value is None else list(value) if isinstance(value, tuple) else value
-
-
-def check_known(names: Iterable[str], accepted: Iterable[str], what: str, where: str) -> None:
-    """ValueError unless every name is accepted; it names the nearest match and all accepted ones.
-
-    >>> check_known(["confromer"], ["log", "conformer"], "stage", "my.toml")
-    Traceback (most recent call last):
-    ValueError: unknown stage 'confromer' in my.toml; did you mean 'conformer'? Accepted: log, conformer.
-    """
-    accepted = list(map(str, accepted))
-    for name in names:
-        if name not in accepted:
-            near = difflib.get_close_matches(str(name), accepted, n=1, cutoff=0.5)
-            hint = f" did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"unknown {what} {name!r} in {where};{hint} Accepted: {', '.join(accepted) or 'none'}.")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from speechconv.audio.waveform import Channel, Resample, check_channel, check_resample
-from speechconv.checks import check_choice, check_count, check_number
+from speechconv.checks import check_choice, check_count, check_known, check_number
 from speechconv.presets import preset_names
 from speechconv.stores.feature_file import Dtype
 
@@ -84,8 +84,6 @@ def _check_source(source: object) -> None:
         if not path.is_file():
             raise FileNotFoundError(f"no pipeline file at {path}.")
     elif str(source) not in preset_names():
-        from speechconv.stages import check_known
-
         check_known([str(source)], [*preset_names(), "FILE.toml", "FILE.safetensors"], "preset", "speechconv")
 
 

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from speechconv.adapters.names import FIRST
+from speechconv.checks import check_known
 from speechconv.frontend.stft import ConvSTFT
 from speechconv.pipeline import Pipeline, open_pipeline
 from speechconv.presets import preset_names
-from speechconv.stages import check_known
 from speechconv.verification.candidates import bank_shape, choose_tensor, listing, named_tensor
 from speechconv.verification.filter_bank import FilterBank, Layout
 from speechconv.verification.pairing import halves

@@ -14,14 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from speechconv.checks import check_choice, check_count
+from speechconv.checks import check_choice, check_count, check_known
 from speechconv.conv import Conv1d
 from speechconv.frontend.stft import ConvSTFT
 from speechconv.layer import Layer
 from speechconv.layout import WAVEFORM
 from speechconv.pages.document import check_output
 from speechconv.pipeline import Pipeline
-from speechconv.stages import check_known
 from speechconv.verification import answers
 from speechconv.verification.answers import Check, Verification
 from speechconv.verification.bank_properties import describe_bank
