@@ -22,6 +22,8 @@ from speechconv.layer import placement
 from speechconv.pipeline import Pipeline, open_pipeline
 
 GPU_BATCH = 16
+_drawing = threading.Lock()
+"""All threads draw from one generator of torch's."""
 
 
 def build_pipeline(recipe: Recipe) -> Pipeline:
@@ -91,7 +93,7 @@ def batch_rows(recipe: Recipe) -> int:
 def _open(source: str | os.PathLike[str], overrides: Mapping[str, Any], seed: int | None) -> Pipeline:
     if seed is None:
         return open_pipeline(source, overrides)
-    with torch.random.fork_rng(devices=[]):  # torch's generator is left as it was
+    with _drawing, torch.random.fork_rng(devices=[]):  # torch's generator is left as it was
         torch.manual_seed(seed)
         return open_pipeline(source, overrides)
 

@@ -92,7 +92,8 @@ def look_back(
         if not is_there(line):
             return False
         if place is not None and items[place].problem is None:
-            if not _same_input(line, items[place], recipe):
+            channel = recipe.channel if line.recipe == facts.recipe else line.channel  # it is an ingredient
+            if not _same_input(line, items[place], recipe, channel):
                 stale.add(line.path)
                 return False
             earlier.add(place, line)
@@ -103,7 +104,7 @@ def look_back(
         place = places.get(line.id)
         if place is None or place in earlier.done or line.recipe != facts.recipe:
             return False
-        if not is_whole(out / SPOOL, line) or not _same_input(line, items[place], recipe):
+        if not is_whole(out / SPOOL, line) or not _same_input(line, items[place], recipe, recipe.channel):
             return False
         earlier.spooled.append(line)
         earlier.add(place, line)
@@ -158,9 +159,9 @@ class _Exists:
         return self._last[1]
 
 
-def _same_input(line: ManifestLine, item: Input, recipe: Recipe) -> bool:
+def _same_input(line: ManifestLine, item: Input, recipe: Recipe, channel: str | int) -> bool:
     """Whether `item` is what the line was made of: the same segment of a file of the same size and time, or content."""
-    channel = recipe.channel if item.channel is None else item.channel
+    channel = channel if item.channel is None else item.channel
     if (line.start, line.duration, line.channel) != (item.start, item.duration, channel):
         return False
     if item.is_command:

@@ -50,11 +50,20 @@ def clean(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, s
     return {line["id"]: line["sha256"] for line in json_lines(out / "manifest.jsonl")}
 
 
+def size_of(paths: list[Path]) -> int:
+    """Bytes of those that are there."""
+    found = 0
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            found += path.stat().st_size
+    return found
+
+
 def harass(run: subprocess.Popen[bytes], out: Path, dice: random.Random) -> None:
     """From the first line on, SIGKILL random workers of a run, at random moments, and at last the run."""
     reports = [out / "manifest.jsonl", out / SPOOL / "manifest.jsonl"]
-    before = sum(path.stat().st_size for path in reports if path.exists())
-    wait_until(lambda: sum(path.stat().st_size for path in reports if path.exists()) > before, seconds=30)
+    before = size_of(reports)
+    wait_until(lambda: run.poll() is not None or size_of(reports) != before)
     end = time.monotonic() + dice.uniform(0.8, 2.5)
     while time.monotonic() < end and run.poll() is None:
         time.sleep(dice.uniform(0.05, 0.8))
