@@ -1,4 +1,4 @@
-"""Arguments that must be a count, a number, a flag, a known name or one of a few words; errors say what was expected."""
+"""Arguments that must be a count, a number, a flag, a known name or one of a few words; errors say what came."""
 
 from __future__ import annotations
 
