@@ -129,21 +129,25 @@ def test_a_layer_that_mixes_rows_gets_each_sound_alone(
         np.testing.assert_allclose(found, alone, rtol=0, atol=1e-5 * np.abs(alone).max())
 
 
-def test_independent_rows_do_go_together(monkeypatch: pytest.MonkeyPatch, sounds: list[Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "answer"), [("logmel", True), ("learned", True), ("company", False)])
+def test_independent_rows_do_go_together(
+    sounds: list[Path],
+    learned: sc.Pipeline,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    answer: bool,
+) -> None:
     """Else the tests of batches above would prove nothing."""
-    sizes = []
-    together = ShortSounds._together
-
-    def seen(self: ShortSounds, some: Sequence[Any], size: int, rows: int | None = None) -> list[torch.Tensor]:
-        sizes.append((len(some), rows))
-        return together(self, some, size, rows)
-
-    monkeypatch.setattr(ShortSounds, "_together", seen)
-    monkeypatch.setattr(ShortSounds, "_rows_are_independent", lambda self, size: True)
-    sums(sounds, tmp_path / "out", batch=4)
-    assert sum(count for count, _ in sizes) == len(sounds)
-    assert max(count for count, _ in sizes) == 4
-    assert {rows for _, rows in sizes} == {None}
+    answers: list[bool] = []
+    try_out = ShortSounds._rows_are_independent
+    monkeypatch.setattr(
+        ShortSounds, "_rows_are_independent", lambda s, size: answers.append(try_out(s, size)) or answer
+    )
+    company = sc.Pipeline([sc.ConvSTFT(256, hop_length=128, output="power"), Company()], sample_rate=16000)
+    pipeline = {"logmel": "logmel", "learned": learned, "company": company}[kind]
+    sums(sounds, tmp_path / "out", pipeline, batch=4)
+    assert answers == [answer] * 3  # buckets: up to 4096, 8192 and 16384 samples
 
 
 @pytest.mark.parametrize("kind", ["logmel", "learned"])
