@@ -8,6 +8,7 @@ sound          one pass over one input
 rows           a sound -> rows of features, at once or block by block
 worker         one input -> its feature file and its line
 task           what an engine works on
+supply         tasks in handfuls of about equal work
 in_process     engine: this process
 supervisor     engine: many worker processes, any of which may die or hang
 order          what calls on a cluster are told, and what they do
@@ -24,6 +25,7 @@ summary        what a run came to
 run_record     run.json: what ran, with which versions, and how it ended
 run            all of it in order, into a folder
 one_by_one     all of it in order, for programs that keep the features themselves
+options        what extract can be told, for type checkers
 engine         extract
 """
 

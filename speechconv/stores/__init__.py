@@ -12,7 +12,6 @@ open_shards       OpenShards: features by their line of the manifest
 feature_reader    FeatureReader: random access, a torch Dataset, batches by length
 walk              features that the lines of a manifest name, one after the other
 statistics        mean and variance of every channel over all of them; statistics_file: as JSON, or for Kaldi
-merging           the shards of a run -> one manifest
 conversion        convert: from one store to another
 checking          check: is everything there?
 """
