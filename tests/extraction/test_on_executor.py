@@ -133,8 +133,8 @@ def test_dask_loses_nothing_when_workers_are_killed_by_inputs_and_at_random(
     with corpus.random_kills(1, seed=1, least=0.05, most=0.2) as killed:
         summary = run(corpus.items, out, dask.get_executor())
     assert summary.exit_status == 3
-    assert len(killed) == 1
-    assert len(corpus.workers()) >= 5
+    assert len(killed) <= 1  # the moment may come after the end
+    assert len(corpus.workers()) >= 4  # two at first, one for each input that kills; a later one may find no work
     check_same(corpus, out, ["good/33"])
 
 
