@@ -113,8 +113,24 @@ def _device(name: str) -> torch.device:
 def _text(pipeline: Pipeline) -> str:
     try:
         return pipeline.to_toml()
-    except TypeError:  # a stage of one's own
-        return repr(pipeline)
+    except TypeError:  # a stage of one's own, which may print less than it is made of
+        settings = (f"{name}: {_settings(stage)}" for name, stage in pipeline.named_modules())
+        return "\n".join([repr(pipeline), *settings])
+
+
+def _settings(stage: torch.nn.Module) -> dict[str, Any]:
+    """Its public attributes that are numbers, words, or rows of them."""
+    return {
+        name: value
+        for name, value in sorted(vars(stage).items())
+        if not name.startswith("_") and name != "training" and _is_plain(value)
+    }
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, tuple | list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | complex | str)
 
 
 def _fingerprint(pipeline: Pipeline) -> str:

@@ -1,8 +1,9 @@
 """run.json: what ran, with which versions, and how it ended. Its keys are stable.
 
 recipe              names everything that changes bytes
-ingredients         all of it: pipeline (TOML; of one with stages that have no TOML name, how Python prints it), weights
-                    (sha256 of all its weights and statistics), channel, resample, dtype, precision, device, batch
+ingredients         all of it: pipeline (TOML; of one with stages of your own, how Python prints it and their numbers),
+                    weights (sha256 of all its weights and statistics), channel, resample, dtype, precision, device,
+                    batch
 store               npy, kaldi, hdf5, tar, safetensors or parquet
 shard               "3/8" for the part of a run that --shard chose; null for all of it
 versions            of speechconv, torch, numpy, soundfile, soxr, python

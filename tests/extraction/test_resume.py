@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -11,9 +13,10 @@ from typing import Any
 import pytest
 import soundfile
 from numpy.typing import NDArray
+from torch import Tensor
 
 import speechconv as sc
-from speechconv.extraction.lock import only_run_in
+from speechconv.extraction.lock import LOCK, only_run_in
 from speechconv.extraction.resume import SPOOL
 from tests.extraction.runs import check_truth, errors, features, json_lines, manifest, temporaries, without_seconds
 from tests.sounds import noise
@@ -317,6 +320,83 @@ def test_another_store_is_refused(corpus: Path, packed: Path) -> None:
     with pytest.raises(ValueError, match="is a tar store, not npy"):
         sc.extract(corpus, out=packed)
     assert (packed / "manifest.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("store", ["npy", "tar"])
+def test_a_corpus_that_was_moved_is_known_again(corpus: Path, out: Path, tmp_path: Path, store: str) -> None:
+    sc.extract(corpus, out=out, store=store)
+    moved = corpus.rename(tmp_path / "moved")
+    assert sc.extract(moved, out=out, store=store).files_reused == 4
+
+
+def test_other_inputs_into_the_same_folder_leave_what_is_there(corpus: Path, out: Path) -> None:
+    bad = corpus / "bad.wav"
+    bad.write_bytes(b"")
+    sc.extract([corpus / "a.wav", bad], out=out)
+    summary = sc.extract([corpus / "b.wav", corpus / "c.wav"], out=out)
+    assert (summary.files_ok, summary.files_reused) == (2, 0)
+    assert ids(out) == ["a", "b", "c"]
+    assert [line["id"] for line in errors(out)] == ["bad"]
+    check_truth(out)
+
+
+def test_what_another_recipe_left_in_the_spool_is_not_packed(corpus: Path, out: Path, tmp_path: Path) -> None:
+    sc.extract(corpus / "a.wav", out=out, store="tar")
+    sc.extract(corpus, out=tmp_path / "other", overrides={"mel.n_mels": 20})
+    shutil.copytree(tmp_path / "other", out / SPOOL)
+    assert sc.extract(corpus, out=out, store="tar").files_reused == 1
+    assert {line["channels"] for line in manifest(out)} == {80}
+    assert sc.check(out).good
+
+
+@pytest.mark.parametrize(("before", "now"), [("kaldi", "npy"), ("npy", "hdf5"), ("tar", "safetensors")])
+def test_overwrite_leaves_nothing_of_another_store(
+    corpus: Path, out: Path, tmp_path: Path, before: str, now: str
+) -> None:
+    sc.extract(corpus, out=out, store=before)
+    sc.extract(corpus, out=out, store=now, overwrite=True)
+    sc.extract(corpus, out=tmp_path / "plain", store=now)
+    assert sorted(os.listdir(out)) == sorted(os.listdir(tmp_path / "plain"))
+    assert sc.check(out).good
+
+
+class Louder(sc.Layer):
+    """A stage of one's own."""
+
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.gain = gain
+
+    def valid(self, x: Tensor) -> Tensor:
+        return self.gain * x
+
+
+def test_numbers_in_a_stage_of_ones_own_are_ingredients(corpus: Path, out: Path) -> None:
+    def louder(gain: float) -> sc.Pipeline:
+        return sc.Pipeline([sc.ConvSTFT(64, output="power"), Louder(gain)], sample_rate=16000)
+
+    sc.extract(corpus, louder(2.0), out=out)
+    assert sc.extract(corpus, louder(2.0), out=out).files_reused == 4
+    with pytest.raises(ValueError, match=r"another recipe \(pipeline"):
+        sc.extract(corpus, louder(3.0), out=out)
+
+
+def test_a_lock_whose_owner_has_deleted_it_keeps_nobody_out_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between our opening it and our locking it, its owner ends and another run begins."""
+    flock = fcntl.flock
+    with contextlib.ExitStack() as stack:
+
+        def meanwhile(descriptor: int, operation: int) -> None:
+            monkeypatch.setattr(fcntl, "flock", flock)
+            (tmp_path / LOCK).unlink()
+            stack.enter_context(only_run_in(tmp_path))
+            flock(descriptor, operation)
+
+        monkeypatch.setattr(fcntl, "flock", meanwhile)
+        with pytest.raises(ValueError, match="another extract is at work in"), only_run_in(tmp_path):
+            pass
 
 
 def test_two_runs_at_once_in_one_folder_are_refused(corpus: Path, out: Path) -> None:
