@@ -59,8 +59,9 @@ class Summary:
             text += f"; {self.files_skipped} left out by their duration, see {self.out}/skipped.jsonl"
         if self.files_failed:
             text += f"; {self.files_failed} failed, see {self.out}/errors.jsonl"
-        if self.files_left:
-            text += f"; {self.status}, {self.files_left} left undone: the same command again goes on from here"
+        if self.status != "finished":
+            left = f", {self.files_left} left undone" if self.files_left else ""
+            text += f"; {self.status}{left}: the same command again goes on from here"
         return text
 
 
