@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,6 +103,59 @@ def test_a_timeout_is_kept_with_one_job_too(corpus: Path, tmp_path: Path) -> Non
     assert [line["id"] for line in manifest(tmp_path / "out")] == ["00", "04"]
     assert [line["error"] for line in errors(tmp_path / "out")] == ["TimeoutError"]
     assert summary.exit_status == 3
+
+
+def start_and_kill(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
+    """The first workers are killed as soon as they are started; the list gets their numbers."""
+    start = Supervisor._start
+    killed: list[int] = []
+
+    def started(self: Supervisor) -> None:
+        start(self)
+        process = list(self._workers.values())[-1].process
+        if process.pid is not None and len(killed) < most:
+            killed.append(process.pid)
+            process.kill()
+
+    monkeypatch.setattr(Supervisor, "_start", started)
+    return killed
+
+
+@pytest.mark.parametrize("victims", [1, 2])
+def test_workers_that_are_killed_while_they_load_torch_are_replaced(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, victims: int
+) -> None:
+    killed = start_and_kill(monkeypatch, victims)
+    assert sc.extract(corpus, out=tmp_path / "out", jobs=2).files_ok == 9
+    assert len(killed) == victims
+
+
+def test_workers_that_never_get_ready_end_the_run(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_and_kill(monkeypatch, 99)
+    with pytest.raises(RuntimeError, match="was ended by SIGKILL before it could begin"):
+        sc.extract(corpus, out=tmp_path / "out", jobs=2)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_script_without_a_guard_is_told_so(corpus: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(f"import speechconv as sc\nsc.extract({str(corpus)!r}, out={str(tmp_path / 'out')!r}, jobs=2)\n")
+    here = os.environ | {"PYTHONPATH": os.getcwd()}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, env=here)
+    assert done.returncode == 1
+    assert "must do so under `if __name__ == '__main__':`" in done.stderr.splitlines()[-1]
+
+
+def test_a_lone_worker_gets_more_after_the_only_input_that_it_had_has_ended_it(corpus: Path, tmp_path: Path) -> None:
+    """What is long is handed out alone: when it is given up, nothing is in anybody's hands."""
+    long = noise(LONG).ravel()
+    long[800] = MAGIC
+    soundfile.write(corpus / "03.wav", long, 16000, subtype="FLOAT")
+    sounds = [corpus / "03.wav", *(corpus / f"{id}.wav" for id in GOOD)]
+    summary = sc.extract(sounds, pipeline(Sleeper()), out=tmp_path / "out", timeout=1.0)
+    assert (summary.files_failed, summary.files_ok, summary.files_left) == (1, 7, 0)
 
 
 def test_a_wish_to_stop_ends_the_work_early_and_truthfully(corpus: Path, tmp_path: Path) -> None:
