@@ -20,12 +20,12 @@ from speechconv.extraction.shard import parse_shard
 from speechconv.extraction.summary import Summary
 from speechconv.extraction.workforce import EngineName, Workforce
 from speechconv.stores.feature_file import Dtype
+from speechconv.stores.packer import SHARD_BYTES
 
 if TYPE_CHECKING:
     from speechconv.pipeline import Pipeline
 
 Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-SHARD_BYTES = 256 << 20
 
 
 class Interrupted(KeyboardInterrupt):

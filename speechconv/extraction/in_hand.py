@@ -1,6 +1,6 @@
 """What a call has in hand, in a file that outlives its process: a repeat of the call sees what the process died of.
 
-OUT/.speechconv-hand-XXXXXXXXXXXXXXXX.tmp       a line for each attempt: the indices of its tasks as they were begun
+OUT/.speechconv-hand-HEX.tmp       a line for each attempt: the indices of its tasks as they were begun
 """
 
 from __future__ import annotations

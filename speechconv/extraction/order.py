@@ -1,6 +1,6 @@
 """What calls on a cluster are told, and what they do.
 
-    OUT/.speechconv-order-XXXXXXXX.tmp      the pickled recipe, and the facts that it came to
+    OUT/.speechconv-order-HEX.tmp      the pickled recipe, and the facts that it came to
 
 A pipeline may be large, and what a cluster has in hand cannot be taken back. So the recipe lies in a file of the output
 folder, which is the same on all machines; each process builds the pipeline once, and looks before each input whether

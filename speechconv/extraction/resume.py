@@ -9,9 +9,9 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from speechconv.extraction.inputs import Input
 from speechconv.extraction.recipe import Facts, Recipe
@@ -32,6 +32,7 @@ from speechconv.stores.manifest import (
 from speechconv.stores.registry import STORES
 from speechconv.stores.store import Store
 
+Other = TypeVar("Other", ErrorLine, SkippedLine)
 SPOOL = f"{TEMPORARY}spool"
 """Folder under the output folder for features on their way into a shard; its manifest tells what is in it."""
 
@@ -85,38 +86,42 @@ def look_back(
     is_there = _each_is_whole(out) if store.one_each else _Exists(out)
     stale: set[str] = set()
 
-    def holds(line: ManifestLine) -> bool:
+    def held(line: ManifestLine) -> ManifestLine | None:
         if line.recipe != facts.recipe and not mixed:
             raise ValueError(_other_recipe(out, facts))
-        place = places.get(line.id)
         if not is_there(line):
-            return False
+            return None
+        place = places.get(line.id)
         if place is not None and items[place].problem is None:
             channel = recipe.channel if line.recipe == facts.recipe else line.channel  # it is an ingredient
             if not _same_input(line, items[place], recipe, channel):
                 stale.add(line.path)
-                return False
+                return None
             earlier.add(place, line)
+            line = _where_it_is(line, items[place])
         earlier.paths.add(line.path)
-        return True
+        return line
 
-    def waits(line: ManifestLine) -> bool:
+    def waiting(line: ManifestLine) -> ManifestLine | None:
         place = places.get(line.id)
-        if place is None or place in earlier.done or line.recipe != facts.recipe:
-            return False
+        if place is None or place in earlier.done or items[place].problem is not None or line.recipe != facts.recipe:
+            return None
         if not is_whole(out / SPOOL, line) or not _same_input(line, items[place], recipe, recipe.channel):
-            return False
-        earlier.spooled.append(line)
+            return None
         earlier.add(place, line)
-        return True
+        earlier.spooled.append(_where_it_is(line, items[place]))
+        return line
 
-    rewrite_lines(out, ManifestLine, holds)
+    def kept(line: Other) -> Other | None:
+        return None if line.id in places else line
+
+    rewrite_lines(out, ManifestLine, held)
     if store.one_each:
         _delete(out, stale - earlier.paths)
-    rewrite_lines(out, ErrorLine, lambda line: line.id not in places)
-    rewrite_lines(out, SkippedLine, lambda line: line.id not in places)
+    rewrite_lines(out, ErrorLine, kept)
+    rewrite_lines(out, SkippedLine, kept)
     if (out / SPOOL).is_dir():
-        rewrite_lines(out / SPOOL, ManifestLine, waits)
+        rewrite_lines(out / SPOOL, ManifestLine, waiting)
     return earlier
 
 
@@ -173,6 +178,11 @@ def _same_input(line: ManifestLine, item: Input, recipe: Recipe, channel: str | 
     if recipe.identity == "sha256":
         return line.audio_bytes == status.st_size and line.audio_sha256 == content(item.audio)
     return (line.audio_bytes, line.audio_mtime_ns) == (status.st_size, status.st_mtime_ns)
+
+
+def _where_it_is(line: ManifestLine, item: Input) -> ManifestLine:
+    """The line of an input that may have moved since."""
+    return line if line.audio == item.audio else replace(line, audio=item.audio)
 
 
 def _other_recipe(out: Path, facts: Facts) -> str:

@@ -6,6 +6,7 @@ Equal input gives equal bits: a sound's own length decides which way it goes, an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -126,17 +127,21 @@ class LongSounds:
         self._dtype, self._device = dtype, device
         self._live = frozen_twin(pipe)
         self._awaiting = layers_of_policy(self._live, "utterance")
-        self._session: Session | None = None
+
+    @cached_property
+    def _session(self) -> Session | None:
+        """None for a pipeline that cannot stream."""
+        freeze_on(self._live, self._awaiting, [])  # on nothing yet: a session asks for statistics
+        try:
+            return Session(self._live, dtype=self._dtype)
+        except NotStreamable:
+            return None
 
     def __call__(self, read: Callable[[], Iterator[Samples]]) -> Iterator[Tensor]:
         """(n, channels) features, n >= 0, part by part; `read` opens the sound from its beginning, once per pass."""
         if self._session is None:
-            freeze_on(self._live, self._awaiting, [])  # on nothing yet: a session asks for statistics
-            try:
-                self._session = Session(self._live, dtype=self._dtype)
-            except NotStreamable:
-                yield self._whole(read)
-                return
+            yield self._whole(read)
+            return
         freeze_on(self._live, self._awaiting, [read], dtype=self._dtype)
         self._session.reset()
         yield from live(self._session, read())
@@ -154,9 +159,10 @@ def as_array(features: Tensor, dtype: str, first: int = 0) -> NDArray:
         FeatureError: NaN, infinite, or beyond what `dtype` holds.
     """
     rows = features.float().cpu().numpy()
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         stored = rows.astype(dtype, copy=False)
-    if not np.isfinite(stored.sum(dtype=np.float32)) and not np.isfinite(stored).all():
+        finite = np.isfinite(stored.sum(dtype=np.float32)) or np.isfinite(stored).all()  # the sum is the quicker one
+    if not finite:
         frame = first + int((~np.isfinite(stored).all(axis=1)).argmax())
         raise FeatureError(
             f"frame {frame} of the features is beyond the range of {dtype}; store float32."

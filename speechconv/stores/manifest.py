@@ -152,24 +152,25 @@ def decode_line(data: bytes, kind: type[AnyLine], where: str) -> AnyLine:
         raise ValueError(f"{where} is not a line that speechconv wrote ({error}); choose another folder.") from None
 
 
-def rewrite_lines(out: Path, kind: type[AnyLine], keep: Callable[[AnyLine], bool]) -> None:
-    """Leave only lines that are to be kept, of an id in the manifest the first; all at once, or not at all.
+def rewrite_lines(out: Path, kind: type[AnyLine], revise: Callable[[AnyLine], AnyLine | None]) -> None:
+    """Leave lines as `revise` gives them back, without those that it gives None for, and of an id in the manifest only
+    the first; all at once, or not at all.
 
     Raises:
-        ValueError: a line that speechconv did not write; and whatever `keep` raises. The file is as it was then.
+        ValueError: a line that speechconv did not write; and whatever `revise` raises. The file is as it was then.
     """
     path, temporary = out / REPORTS[kind], out / f"{TEMPORARY}{REPORTS[kind]}.tmp"
     seen: set[str] = set()
-    dropped = False
+    changed = False
     try:
         with open(temporary, "wb") as file:
             for line in read_lines(out, kind):
-                if (kind is ManifestLine and line.id in seen) or not keep(line):
-                    dropped = True
-                    continue
-                seen.add(line.id)
-                file.write(encode_line(line))
-        if dropped:
+                revised = None if kind is ManifestLine and line.id in seen else revise(line)
+                changed = changed or revised is not line
+                if revised is not None:
+                    seen.add(line.id)
+                    file.write(encode_line(revised))
+        if changed:
             os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

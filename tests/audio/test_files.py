@@ -196,11 +196,10 @@ def test_a_named_pipe_is_refused_without_waiting_for_a_writer(tmp_path: Path) ->
         AudioFile(tmp_path / "x.wav")
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts open descriptors in /proc")
 def test_descriptors_are_given_back_also_by_files_that_fail(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "good.wav", noise(100), 8000)
     (tmp_path / "bad.wav").write_bytes(b"no sound at all")
-    if not os.path.isdir("/proc/self/fd"):
-        pytest.skip("counts open descriptors in /proc, which this system does not have")
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(5):
         blocks_of(tmp_path / "good.wav")

@@ -327,6 +327,7 @@ def test_a_corpus_that_was_moved_is_known_again(corpus: Path, out: Path, tmp_pat
     sc.extract(corpus, out=out, store=store)
     moved = corpus.rename(tmp_path / "moved")
     assert sc.extract(moved, out=out, store=store).files_reused == 4
+    assert [line["audio"] for line in manifest(out)] == [str(moved / f"{name}.wav") for name in NAMES]
 
 
 def test_other_inputs_into_the_same_folder_leave_what_is_there(corpus: Path, out: Path) -> None:

@@ -15,7 +15,7 @@ import torch
 
 import speechconv as sc
 from speechconv.extraction import worker
-from speechconv.extraction.rows import ShortSounds
+from speechconv.extraction.rows import FeatureError, ShortSounds, as_array
 from tests.extraction.runs import errors, manifest
 from tests.extraction.test_whole_utterance import SMALL
 from tests.sounds import noise
@@ -201,3 +201,11 @@ def test_threads_that_draw_random_weights_at_once_draw_the_same(sounds: list[Pat
     assert again.files_ok == expected.files_ok == len(sounds)
     found = [{line["id"]: line["sha256"] for line in manifest(tmp_path / name)} for name in ("one", "threads")]
     assert found[0] == found[1]
+
+
+def test_a_sum_beyond_float32_is_no_fault_of_features_within_it() -> None:
+    features = torch.full((4, 3), 3e38)
+    assert as_array(features, "float32").max() == np.float32(3e38)
+    features[2, 1] = -torch.inf
+    with pytest.raises(FeatureError, match="frame 2 of the features holds NaN or an infinite value"):
+        as_array(features, "float32")
