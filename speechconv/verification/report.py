@@ -14,8 +14,9 @@ from speechconv.pages.page import cards, figure_grid, hertz, key, number, percen
 from speechconv.verification import figures
 from speechconv.verification.answers import BankAnswer, Check, FilterAnswer, PairsAnswer, Verification
 from speechconv.verification.filter_bank import FilterBank
-
-SCALE_NAMES = {"linear": "linear", "mel_htk": "mel (HTK)", "mel_slaney": "mel (Slaney)", "bark": "Bark", "erb": "ERB"}
+from speechconv.verification.headlines import headlines
+from speechconv.verification.method import method
+from speechconv.verification.scales import SCALE_NAMES
 
 
 def write_report(
@@ -35,7 +36,7 @@ def write_report(
     sections = (
         _summary(verification),
         _checks(verification.checks),
-        _headlines(verification),
+        headlines(verification),
         _probe(verification),
         _responses(bank, reference),
         _impulses(verification, bank, reference),
@@ -45,7 +46,7 @@ def write_report(
         _whole_bank(verification, bank),
         _sound(verification),
         _filter_table(verification),
-        _method(verification, bank, reference),
+        method(verification, bank, reference),
     )
     page = document(
         f"{_subject(verification)}: verification of filters",
@@ -82,67 +83,6 @@ def _checks(checks: Iterable[Check]) -> str:
         for check in checks
     ]
     return section("Thresholds", table(("number", "value", "limit", "outcome"), rows, "Thresholds")) if rows else ""
-
-
-def _headlines(v: Verification) -> str:
-    shown: list[tuple[str, str, str]] = []
-    if v.stft:
-        error = math.sqrt(max(v.stft.rho, 0))
-        shown.append(
-            ("Distance from an STFT, ρ", number(v.stft.rho), f"0 is an STFT; {percent(error)} relative error.")
-        )
-    if v.bank and v.bank.kappa is not None:
-        shown.append(
-            (
-                "Condition number, κ = B / A",
-                number(v.bank.kappa),
-                f"At hop {v.bank.hop_length}, energy may change by up to this factor from one sound to another; 1 is "
-                "perfectly even, infinite loses something.",
-            )
-        )
-    if v.bank and v.bank.kappa_two_sided is not None:
-        shown.append(
-            (
-                "κ, two-sided",
-                number(v.bank.kappa_two_sided),
-                "The same with the mirrored bins counted; it governs how well the frames can be inverted.",
-            )
-        )
-    if v.drift:
-        shown.append(
-            ("Drift in total", percent(v.drift.total), f"Relative change of all taps against {v.drift.reference}.")
-        )
-    if v.pairs:
-        shown.append(
-            (
-                "Analyticity",
-                number(v.pairs.analyticity),
-                "Energy on the wrong side of the spectrum: at 0 magnitudes are smooth envelopes, 1 is a real filter.",
-            )
-        )
-    if v.scales:
-        shown.append(
-            (
-                "Frequency scale",
-                SCALE_NAMES.get(v.scales.best, v.scales.best),
-                f"Sorted peaks stray {percent(v.scales.residual[v.scales.best])} of their range from a straight line.",
-            )
-        )
-    if v.probe:
-        shown += [
-            (
-                "Receptive field",
-                f"{v.probe.receptive_field} samples",
-                f"{1000 * v.probe.receptive_field / v.sample_rate:.4g} ms of sound reach one frame; a frame every "
-                f"{v.probe.stride} samples.",
-            ),
-            (
-                "Time resolution",
-                f"{v.probe.time_resolution_ms:.4g} ms",
-                "Width at half height of the mean answer to an impulse.",
-            ),
-        ]
-    return section("In numbers", cards(shown)) if shown else ""
 
 
 def _probe(v: Verification) -> str:
@@ -327,54 +267,6 @@ def _filter_row(f: FilterAnswer, v: Verification) -> list[str]:
     if v.drift:
         row += [number(values[f.index]) for values in (v.drift.change, v.drift.cosine, v.drift.jsd)]
     return row
-
-
-def _method(v: Verification, bank: FilterBank | None, reference: FilterBank | None) -> str:
-    facts = [("Source", f"{v.source}" + (f", tensor {v.tensor}, layout {v.layout}." if v.tensor else "."))]
-    if bank is not None:
-        hop = "unknown" if bank.hop_length is None else f"{bank.hop_length} samples"
-        pairs = "complex pairs" if bank.imag is not None else "real filters"
-        facts.append(("Bank", f"{len(bank.real)} {pairs} of {bank.real.shape[1]} taps, hop {hop}; all in float64."))
-    if reference is not None:
-        facts.append(
-            ("Reference", f"{len(reference.real)} filters of {reference.real.shape[1]} taps: {reference.name}.")
-        )
-    if v.stft:
-        facts.append(
-            (
-                "ρ",
-                "Each filter is demodulated by its own frequency; the filters of an STFT are then copies of one "
-                "window, a matrix of rank one, and ρ is the share of energy outside the first singular value. DC and "
-                "Nyquist are left out.",
-            )
-        )
-    if v.drift:
-        facts.append(("Drift", "|z − z₀| / |z₀| of each filter and of all together; no alignment of gain or phase."))
-    if v.bank and v.bank.kappa is not None:
-        facts.append(
-            (
-                "κ",
-                "A and B are the smallest and largest eigenvalue of the frame operator EᴴE, E the bank's polyphase "
-                "matrix, over all frequencies, rows as they are; two-sided counts the pairs between DC and Nyquist "
-                "twice, as their mirror images would.",
-            )
-        )
-    if v.filters:
-        facts.append(
-            (
-                "Responses",
-                "Filters are zero-padded to at least eight times their taps. ERB: total power over peak power.",
-            )
-        )
-    if v.pairs:
-        facts.append(
-            ("Pairs", "Energy on the wrong side of the spectrum over energy on the side where the bank turns.")
-        )
-    items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in facts)
-    words = (
-        "<p>Every number above stands as JSON in this file, in the element with the id <code>verification</code>.</p>"
-    )
-    return section("How it was computed", f'<dl class="facts">{items}</dl>{words}')
 
 
 def _selection(v: Verification) -> list[tuple[int, str]]:

@@ -19,6 +19,9 @@ from torch import Tensor
 from speechconv.layers.mel import SCALES as MEL_SCALES
 from speechconv.verification.answers import ScalesAnswer
 
+SCALE_NAMES = {"linear": "linear", "mel_htk": "mel (HTK)", "mel_slaney": "mel (Slaney)", "bark": "Bark", "erb": "ERB"}
+"""How people write them."""
+
 SCALES: dict[str, Callable[[Tensor], Tensor]] = {
     "linear": lambda f: f,
     "mel_htk": MEL_SCALES["htk"][0],
