@@ -16,8 +16,8 @@ RHO = (
 DRIFT = "|z − z₀| / |z₀| of each filter and of all together; no alignment of gain or phase."
 KAPPA = (
     "A and B are the smallest and largest eigenvalue of the frame operator EᴴE, E the bank's polyphase matrix, over "
-    "all frequencies, rows as they are; two-sided counts the pairs between DC and Nyquist twice, as their mirror images "
-    "would."
+    "all frequencies, rows as they are; two-sided counts the pairs between DC and Nyquist twice, as their mirror "
+    "images would."
 )
 RESPONSES = "Filters are zero-padded to at least eight times their taps. ERB: total power over peak power."
 PAIRS = "Energy on the wrong side of the spectrum over energy on the side where the bank turns."
