@@ -5,13 +5,13 @@ A line of the manifest holds while its features are there, its input is the same
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from speechconv.extraction.inputs import Input
 from speechconv.extraction.recipe import Facts, Recipe
@@ -33,6 +33,8 @@ from speechconv.stores.registry import STORES
 from speechconv.stores.store import Store
 
 Other = TypeVar("Other", ErrorLine, SkippedLine)
+SUM = 64
+"""Digits of a sha256."""
 SPOOL = f"{TEMPORARY}spool"
 """Folder under the output folder for features on their way into a shard; its manifest tells what is in it."""
 
@@ -186,16 +188,21 @@ def _where_it_is(line: ManifestLine, item: Input) -> ManifestLine:
 
 
 def _other_recipe(out: Path, facts: Facts) -> str:
-    run = read_record(out)
-    before: dict[str, Any] = run.get("ingredients") or {}
+    before: dict[str, str] = read_record(out).get("ingredients") or {}
     changed = [name for name in facts.ingredients if before.get(name) != facts.ingredients[name]]
-    words = ", ".join(f"{name}: {_short(before.get(name))} -> {_short(facts.ingredients[name])}" for name in changed)
+    words = ", ".join(_difference(name, before.get(name, ""), facts.ingredients[name]) for name in changed)
     return (
         f"{out} holds features of another recipe ({words or 'see its manifest'}); choose another folder, replace them "
         "by overwrite=True (--overwrite), or keep both by resume_mixed=True (--resume-mixed)."
     )
 
 
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) < 40 else "..."
+def _difference(name: str, before: str, now: str) -> str:
+    """An ingredient's name, and what it was and is; of a long one the first line that differs; of a sum nothing.
+
+    >>> _difference("pipeline", "a = 1\\nb = 2", "a = 1\\nb = 3"), _difference("weights", "0" * 64, "1" * 64)
+    ("pipeline: 'b = 2' -> 'b = 3'", 'weights')
+    """
+    lines = zip_longest(before.splitlines(), now.splitlines(), fillvalue="")
+    first, second = next(((a, b) for a, b in lines if a != b), (before, now))
+    return name if len(first) == SUM == len(second) else f"{name}: {first!r} -> {second!r}"

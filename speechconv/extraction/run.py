@@ -158,8 +158,9 @@ class Run:
         store = read_record(self._out).get("store", self._store.name)
         if store != self._store.name:
             raise ValueError(
-                f"{self._out} is a {store} store, not {self._store.name}; go on with store={store!r}, choose another "
-                f"folder, or `speechconv convert` it when it is done."
+                f"{self._out} is a {store} store, not {self._store.name}; "
+                f"go on with store={store!r} (--store {store}), "
+                "choose another folder, or `speechconv convert` it when it is done."
             )
 
 
