@@ -13,9 +13,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from speechconv.stores.ids import TEMPORARY
+
+if TYPE_CHECKING:
+    from speechconv.audio.waveform import Channel
 
 MANIFEST, ERRORS, SKIPPED = "manifest.jsonl", "errors.jsonl", "skipped.jsonl"
 
@@ -51,7 +54,7 @@ class ManifestLine:
     audio: str
     start: float = 0.0
     duration: float | None = None
-    channel: str | int = "mix"
+    channel: Channel = "mix"
     sample_rate: int
     num_samples: int
     audio_sample_rate: int
