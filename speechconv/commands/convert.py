@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from speechconv.commands.options import add_command
+from speechconv.commands.options import STORES, add_command, add_shard_bytes
 from speechconv.commands.output import print_result, say
 from speechconv.commands.status import OK
-
-STORES = ("npy", "kaldi", "hdf5", "tar", "safetensors", "parquet")
 
 
 def add(commands: Any) -> None:
@@ -39,13 +37,7 @@ def add(commands: Any) -> None:
         "--dtype", choices=("float32", "float16"), help="of the features (default: as they are); float16 rounds"
     )
     command.add_argument("--overwrite", action="store_true", help="forget the earlier run that OUT holds")
-    command.add_argument(
-        "--shard-bytes",
-        type=int,
-        default=256 << 20,
-        metavar="N",
-        help="features in a shard, at most (default: 256 MiB)",
-    )
+    add_shard_bytes(command)
 
 
 def run(args: argparse.Namespace) -> int:
