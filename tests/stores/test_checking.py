@@ -14,7 +14,7 @@ import pytest
 from speechconv.cli import main
 from speechconv.stores.checking import check
 from speechconv.stores.conversion import convert
-from speechconv.stores.manifest import encode_line
+from speechconv.stores.manifest import ManifestLine, encode_line
 from speechconv.stores.registry import STORES
 from tests.stores.corpora import BITING_IDS, generated_ids, lines, make_run, manifest_line, spool
 
@@ -62,6 +62,29 @@ def test_one_bit_that_turned_is_found_in_every_store(run: Path, store: str) -> N
     assert {kind for kind, _ in damaged} <= {"damaged", "missing"}
     assert damaged == [("damaged", line.id)] or store == "parquet"
     assert damaged
+
+
+def more_rows_than_memory(out: Path, line: ManifestLine) -> None:
+    """One byte of the number of rows turned."""
+    with open(out / line.path, "r+b") as file:
+        file.seek(int((line.key or "").rpartition(":")[2]) + 6 + 3)
+        file.write(b"\x70")
+
+
+def a_header_without_an_end(out: Path, line: ManifestLine) -> None:
+    data = (out / line.path).read_bytes()
+    (out / line.path).write_bytes(data.replace(b"}", b" ", 1))
+
+
+@pytest.mark.parametrize(("store", "harm"), [("kaldi", more_rows_than_memory), ("npy", a_header_without_an_end)])
+def test_a_damaged_header_is_found_whatever_it_asks_for(
+    run: Path, store: str, harm: Callable[[Path, ManifestLine], None]
+) -> None:
+    out = run.parent / "out"
+    convert(run, out, store=store)
+    line = lines(out)[44]
+    harm(out, line)
+    assert found(out) == [("damaged", line.id)]
 
 
 @pytest.mark.parametrize("store", STORES)

@@ -251,7 +251,7 @@ def test_options_that_cannot_be_meant_are_refused(
 
 
 def test_the_commands_know_every_store() -> None:
-    assert command_options.STORES == tuple(STORES)
+    assert tuple(STORES) == command_options.STORES
 
 
 def test_the_size_of_a_shard_is_said_as_extract_takes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
