@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from speechconv.stores.store import Shard
 
 LIMIT = 64
 """Open shards; a process may have some hundreds of files."""
+
+BROKEN = (OSError, ValueError, TypeError, RuntimeError, AttributeError, EOFError)
+"""What the stores' libraries raise about a damaged file."""
 
 
 class DamagedFeatures(ValueError):
@@ -61,7 +65,7 @@ class OpenShards:
             raise MissingFeatures(f"{line.path} is missing") from None
         except KeyError:
             raise MissingFeatures(f"{line.path} holds nothing named {line.key!r}") from None
-        except (OSError, ValueError, TypeError, RuntimeError, AttributeError, EOFError) as error:
+        except BROKEN as error:
             raise DamagedFeatures(f"{line.path} is damaged: {error}") from error
         if rows.size == 0 == line.frames:
             rows = rows.reshape(0, line.channels)
@@ -71,6 +75,15 @@ class OpenShards:
                 f"the manifest says {_described((line.frames, line.channels), np.dtype(line.dtype))}"
             )
         return rows
+
+    def keys(self, path: str) -> Iterator[str]:
+        """Keys of all features in the file of that path; raises as `read`."""
+        try:
+            yield from self._shard(path).keys()
+        except FileNotFoundError:
+            raise MissingFeatures(f"{path} is missing") from None
+        except BROKEN as error:
+            raise DamagedFeatures(f"{path} is damaged: {error}") from error
 
     def _shard(self, path: str) -> Shard:
         shard = self._open.get(path)

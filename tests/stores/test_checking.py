@@ -87,6 +87,18 @@ def test_a_damaged_header_is_found_whatever_it_asks_for(
     assert found(out) == [("damaged", line.id)]
 
 
+@pytest.mark.parametrize("store", [name for name, store in STORES.items() if not store.one_each])
+def test_features_in_a_shard_that_no_line_names_are_told_and_convert_leaves_them_out(run: Path, store: str) -> None:
+    """As when inputs changed since: their lines name another shard."""
+    out = run.parent / "out"
+    convert(run, out, store=store, shard_bytes=3000)
+    old = [line for number, line in enumerate(lines(out)) if number in (0, 20, 44)]
+    (out / "manifest.jsonl").write_bytes(b"".join(encode_line(line) for line in lines(out) if line not in old))
+    assert found(out) == [("stray", f"{line.path} {line.key}") for line in old]
+    convert(out, run.parent / "clean", store=store)
+    assert found(run.parent / "clean") == []
+
+
 @pytest.mark.parametrize("store", STORES)
 def test_a_shard_that_is_gone_is_found_for_each_of_its_ids(run: Path, store: str) -> None:
     out = run.parent / "out"
