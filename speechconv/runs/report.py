@@ -25,8 +25,8 @@ from speechconv.runs.tally import (
     seconds_of,
     tally_of,
 )
-from speechconv.stores.manifest import ManifestLine
-from speechconv.stores.walk import check_run, features_of
+from speechconv.stores.manifest import ManifestLine, manifest_of
+from speechconv.stores.walk import features_of
 from speechconv.stores.whole_file import whole_file
 
 SOUND_BYTES = 750_000
@@ -55,7 +55,7 @@ def extraction_report(run: str | os.PathLike[str], path: str | os.PathLike[str] 
     """
     run = Path(run)
     path = run / NAME if path is None else Path(path)
-    check_run(run)
+    manifest_of(run)
     check_output(path)
     record, tally = read_record(run), tally_of(run)
     sections = (

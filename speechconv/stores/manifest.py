@@ -199,16 +199,17 @@ def sort_lines(out: Path, kind: type[Line], place: Callable[[str], int]) -> None
 
 
 def manifest_of(folder: Path) -> Path:
-    """Where the manifest of a finished run is.
+    """Where the manifest of a run is.
 
     Raises:
         FileNotFoundError: there is none; says where one comes from.
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{folder} holds no {MANIFEST}; expected a folder that speechconv extract, merge or convert wrote."
-        )
+        hint = "expected a folder that speechconv extract, merge or convert wrote."
+        if any(folder.glob("shard-*-of-*")):
+            hint = f"`speechconv merge {folder}` makes it from the shards."
+        raise FileNotFoundError(f"{folder} holds no {MANIFEST}; {hint}")
     return path
 
 

@@ -352,7 +352,7 @@ def test_the_command_writes_the_page_and_says_where(tmp_path: Path, capsys: pyte
 
 def test_the_command_refuses_what_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(tmp_path)]) == 2
-    assert "no manifest.jsonl in" in capsys.readouterr().err
+    assert "holds no manifest.jsonl; expected a folder" in capsys.readouterr().err
     write_run(tmp_path, [line()])
     assert main(["report", str(tmp_path), "-o", str(tmp_path / "nowhere" / "x.html")]) == 2
     assert "no folder" in capsys.readouterr().err

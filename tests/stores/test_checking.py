@@ -217,4 +217,7 @@ def test_json_tells_all_of_it(run: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_a_folder_without_a_manifest_is_a_mistake_of_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(tmp_path)]) == 2
-    assert "holds no manifest.jsonl" in capsys.readouterr().err
+    assert "holds no manifest.jsonl; expected a folder" in capsys.readouterr().err
+    (tmp_path / "shard-0000-of-0002").mkdir()
+    assert main(["check", str(tmp_path)]) == 2
+    assert f"`speechconv merge {tmp_path}` makes it from the shards" in capsys.readouterr().err
