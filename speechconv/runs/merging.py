@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from speechconv.runs.record import ENDINGS, RUN, Record, read_record, total_of
 from speechconv.runs.shards import Shards, find_shards, shard_name
 from speechconv.stores.manifest import REPORTS, ErrorLine, Line, ManifestLine, SkippedLine, encode_line, read_lines
+from speechconv.stores.record import ENDINGS, RUN, Record, read_record, total_of
 from speechconv.stores.whole_file import whole_file
 
 SHARED = ("ingredients", "versions", "options", "recipe", "store")

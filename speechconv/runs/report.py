@@ -14,7 +14,6 @@ from speechconv.pages.document import check_output, document
 from speechconv.pages.page import cards, figure_grid, number, percent, plain, printable, section, table
 from speechconv.runs import figures
 from speechconv.runs.excerpt import excerpt_of, wav_data_uri
-from speechconv.runs.record import Record, read_record, total_of
 from speechconv.runs.tally import (
     EXCERPTS,
     LISTED,
@@ -26,6 +25,7 @@ from speechconv.runs.tally import (
     tally_of,
 )
 from speechconv.stores.manifest import ManifestLine, manifest_of
+from speechconv.stores.record import Record, read_record, total_of
 from speechconv.stores.walk import features_of
 from speechconv.stores.whole_file import whole_file
 

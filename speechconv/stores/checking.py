@@ -26,6 +26,7 @@ from speechconv.stores.ids import TEMPORARY
 from speechconv.stores.item import BLOCK, Rows
 from speechconv.stores.manifest import ErrorLine, ManifestLine, manifest_of, read_lines
 from speechconv.stores.open_shards import DamagedFeatures, MissingFeatures, OpenShards, digest
+from speechconv.stores.record import RUN, read_record
 from speechconv.stores.registry import STORES, store_of
 
 Kind = Literal["missing", "damaged", "duplicate", "stray", "failed", "unfinished"]
@@ -186,14 +187,12 @@ def _strays(folder: Path, named: set[bytes]) -> Iterator[Problem]:
 
 def _ending(folder: Path) -> Iterator[Problem]:
     try:
-        status = json.loads((folder / "run.json").read_text("utf-8")).get("status", "finished")
-    except FileNotFoundError:
-        return
-    except (ValueError, AttributeError) as error:
-        yield Problem("damaged", "run.json", f"no JSON object ({error})")
+        status = read_record(folder).get("status", "finished")
+    except ValueError as error:
+        yield Problem("damaged", RUN, str(error))
         return
     if status != "finished":
-        yield Problem("unfinished", "run.json", f"the run is {status!r}; the same extract command goes on with it")
+        yield Problem("unfinished", RUN, f"the run is {status!r}; the same extract command goes on with it")
 
 
 def _is_finite(rows: Rows) -> bool:

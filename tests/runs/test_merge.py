@@ -12,6 +12,8 @@ import pytest
 from speechconv.cli import main
 from speechconv.runs.merging import merge_shards
 from speechconv.stores import whole_file
+from speechconv.stores.checking import check
+from speechconv.stores.conversion import convert
 from speechconv.stores.manifest import ErrorLine, ManifestLine, SkippedLine, read_lines
 from speechconv.stores.statistics import feature_statistics
 from tests.runs.folders import features, line, stored, write_run
@@ -225,3 +227,17 @@ def test_the_command_says_what_came_of_it(tmp_path: Path, capsys: pytest.Capture
     shard(tmp_path, 0, 2, "b")
     assert main(["merge", str(tmp_path)]) == 3
     assert capsys.readouterr().out.endswith(f"; 1 skipped; 1 failed, see {tmp_path}/errors.jsonl\n")
+
+
+@pytest.mark.parametrize("store", ["npy", "hdf5"])
+def test_shards_that_were_converted_to_float16_are_merged(tmp_path: Path, store: str) -> None:
+    """One of them without a single line, as where all inputs of a shard failed."""
+    for number in range(3):
+        name = f"shard-{number:04d}-of-0003"
+        folder = tmp_path / "in" / name
+        lines = [stored(folder, f"{number}", features(number, 4))] if number < 2 else []
+        write_run(folder, lines, {"status": "finished", "recipe": "r1", "options": {"dtype": "float32"}})
+        convert(folder, tmp_path / "out" / name, store=store, dtype="float16")
+    assert merge_shards(tmp_path / "out").files_ok == 2
+    assert run_json(tmp_path / "out")["recipe"] == "r1+float16"
+    assert check(tmp_path / "out").good

@@ -179,6 +179,7 @@ def test_overwrite_forgets_the_earlier_run_and_leaves_the_users_files(tmp_path: 
         (lambda out: out.touch(), "is a file; expected a folder"),
         (lambda out: (out / "mine").mkdir(parents=True), "is not empty, and holds no manifest.jsonl"),
         (lambda out: out.symlink_to("run"), "is the folder to convert"),
+        (lambda out: out.symlink_to("."), "is the folder to convert, or holds it"),
     ],
 )
 def test_a_folder_that_is_in_use_is_refused(tmp_path: Path, prepare: Callable[[Path], None], message: str) -> None:
@@ -188,6 +189,15 @@ def test_a_folder_that_is_in_use_is_refused(tmp_path: Path, prepare: Callable[[P
     with pytest.raises(ValueError, match=message):
         convert(tmp_path / "run", tmp_path / "out", store="tar", overwrite=True)
     assert [*files(tmp_path)] == before
+
+
+def test_a_record_that_is_damaged_is_said_before_the_work(tmp_path: Path) -> None:
+    make_run(tmp_path / "run", ["a"])
+    for damage in ("[1]", "no JSON"):
+        (tmp_path / "run" / "run.json").write_text(damage)
+        with pytest.raises(ValueError, match=r"run/run\.json is not what speechconv wrote"):
+            convert(tmp_path / "run", tmp_path / "out", store="tar")
+        assert os.listdir(tmp_path) == ["run"]
 
 
 def test_a_path_that_leads_out_of_the_folder_is_not_deleted(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_a_folder_without_a_frame_has_no_statistics(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_manifest_says_what_makes_one(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no manifest\.jsonl in .*; expected what `extract` wrote"):
+    with pytest.raises(FileNotFoundError, match=r"holds no manifest\.jsonl; expected a folder"):
         feature_statistics(tmp_path)
     (tmp_path / "shard-0001-of-0002").mkdir()
     with pytest.raises(FileNotFoundError, match=r"`speechconv merge .*` makes it from the shards"):
