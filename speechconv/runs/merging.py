@@ -1,7 +1,7 @@
 """Shards of a run -> one manifest: OUT/manifest.jsonl names the features where they are, in OUT/shard-*/.
 
 Lines are read and written one by one, shard after shard; nothing gets its name before all of it is there. What must be
-kept in memory is every id, since no two lines may have the same one.
+kept in memory is every id, since no two lines may have the same one, and what a store's index (feats.scp) sorts.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
 from speechconv.runs.shards import Shards, find_shards, shard_name
 from speechconv.stores.manifest import REPORTS, ErrorLine, Line, ManifestLine, SkippedLine, encode_line, read_lines
 from speechconv.stores.record import ENDINGS, RUN, Record, read_record, total_of
+from speechconv.stores.registry import STORES
 from speechconv.stores.whole_file import whole_file
 
 SHARED = ("ingredients", "versions", "options", "recipe", "store")
@@ -77,7 +79,7 @@ class MergedRun:
 
 
 def merge_shards(out: str | os.PathLike[str], allow_missing: bool = False) -> MergedRun:
-    """Write manifest.jsonl, errors.jsonl, skipped.jsonl and run.json for a run whose shards are in `out`.
+    """Write manifest.jsonl, errors.jsonl, skipped.jsonl, run.json and the store's index for the shards in `out`.
 
     No features are moved: paths of the new manifest begin with the shard's folder. Merging again, also after more
     shards came or went on, writes them anew. Of lines with one id the first wins; the others become error lines.
@@ -112,10 +114,11 @@ def merge_shards(out: str | os.PathLike[str], allow_missing: bool = False) -> Me
     records = {folder: read_record(folder) for folder in shards.folders}
     _check_recipes(records)
     merged = MergedRun(str(out), _status(shards, records), shards.count, shards.missing)
-    with ExitStack() as stack:  # the last to be entered gets its name first, run.json the last
-        run = stack.enter_context(whole_file(out / RUN))
-        reports = {kind: stack.enter_context(whole_file(out / name)) for kind, name in REPORTS.items()}
-        _write_reports(reports, records, merged)
+    with whole_file(out / RUN) as run:  # gets its name last
+        with ExitStack() as stack:
+            reports = {kind: stack.enter_context(whole_file(out / name)) for kind, name in REPORTS.items()}
+            _write_reports(reports, records, merged)
+        _write_indexes(out)
         for record in records.values():
             merged.files_left += int(total_of(record, "files_left"))
             merged.wall_seconds += total_of(record, "wall_seconds")
@@ -127,6 +130,14 @@ def _write_reports(reports: Mapping[type[Line], BinaryIO], records: Mapping[Path
     for line in _lines(records):
         reports[type(line)].write(encode_line(line))
         merged.add(line)
+
+
+def _write_indexes(out: Path) -> None:
+    """For the stores' own tools, as `extract` writes them: feats.scp of all shards together."""
+    for store in STORES.values():
+        lines = (line for line in read_lines(out, ManifestLine) if line.path.endswith(store.suffix))
+        if store.index_files and (first := next(lines, None)):
+            store.index(out, chain([first], lines))
 
 
 def _lines(records: Mapping[Path, Record]) -> Iterator[Line]:
