@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import subprocess
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -348,6 +349,16 @@ def test_the_command_writes_the_page_and_says_where(tmp_path: Path, capsys: pyte
     assert capsys.readouterr() == (f"{tmp_path}/run/report.html\n", "")
     assert main(["report", str(tmp_path / "run"), "-o", str(tmp_path / "page.html")]) == 0
     assert (tmp_path / "page.html").read_bytes() == (tmp_path / "run" / "report.html").read_bytes()
+
+
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", [line(frames=0)])
+    assert main(["report", str(tmp_path / "run")]) == 0
+    os.mkfifo(tmp_path / "fifo")
+    with subprocess.Popen(["cat", tmp_path / "fifo"], stdout=subprocess.PIPE) as reader:
+        assert main(["report", str(tmp_path / "run"), "-o", str(tmp_path / "fifo")]) == 0
+        assert reader.communicate(timeout=60)[0] == (tmp_path / "run" / "report.html").read_bytes()
+    assert (tmp_path / "fifo").is_fifo()
 
 
 def test_the_command_refuses_what_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
