@@ -34,7 +34,7 @@ from speechconv.stores.manifest import (
     manifest_of,
     read_lines,
 )
-from speechconv.stores.open_shards import DamagedFeatures, OpenShards, digest
+from speechconv.stores.open_shards import DamagedFeatures, OpenShards, digest, explained
 from speechconv.stores.packer import SHARD_BYTES, Packer, remove_orphans
 from speechconv.stores.record import RUN, Record, read_record
 from speechconv.stores.registry import STORES, store_named
@@ -149,10 +149,7 @@ class _Source:
             if digest(rows) != line.sha256:
                 raise DamagedFeatures(f"{line.path} is damaged: the bytes have not the manifest's sha256")
         except DamagedFeatures as error:
-            raise DamagedFeatures(
-                f"no features of {line.id!r}: in {self._folder}, {error}; `speechconv check {self._folder}` says what "
-                "else is wrong, and `extract` makes them again."
-            ) from error
+            raise explained(error, self._folder, line) from error
         if stored.dtype != line.dtype:
             rows = _cast(rows, line)
             self.digests[line.id] = digest(rows)

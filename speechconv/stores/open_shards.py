@@ -26,7 +26,7 @@ class DamagedFeatures(ValueError):
     """The features of one id are missing, or not what the manifest says."""
 
 
-class MissingFeatures(DamagedFeatures):
+class MissingFeatures(DamagedFeatures, FileNotFoundError):
     """The features of one id are not there."""
 
 
@@ -66,7 +66,7 @@ class OpenShards:
         except KeyError:
             raise MissingFeatures(f"{line.path} holds nothing named {line.key!r}") from None
         except BROKEN as error:
-            raise DamagedFeatures(f"{line.path} is damaged: {error}") from error
+            raise DamagedFeatures(f"{line.path} is damaged: {str(error).rstrip('.')}") from error
         if rows.size == 0 == line.frames:
             rows = rows.reshape(0, line.channels)
         if (rows.shape, rows.dtype.name) != ((line.frames, line.channels), line.dtype):
@@ -83,7 +83,7 @@ class OpenShards:
         except FileNotFoundError:
             raise MissingFeatures(f"{path} is missing") from None
         except BROKEN as error:
-            raise DamagedFeatures(f"{path} is damaged: {error}") from error
+            raise DamagedFeatures(f"{path} is damaged: {str(error).rstrip('.')}") from error
 
     def _shard(self, path: str) -> Shard:
         shard = self._open.get(path)
@@ -93,6 +93,15 @@ class OpenShards:
             shard = self._open[path] = store_of(path).open(self._folder / path)
         self._open.move_to_end(path)
         return shard
+
+
+def explained(error: DamagedFeatures, folder: Path, line: ManifestLine) -> DamagedFeatures:
+    """The same about the features of `line` in `folder`, with what to do."""
+    first = f"delete {line.path}, and " if (folder / line.path).exists() else ""
+    return type(error)(
+        f"no features of {line.id!r}: in {folder}, {error}; `speechconv check {folder}` says what else is wrong; "
+        f"{first}the same `extract` command makes them again."
+    )
 
 
 def digest(rows: Rows) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from numpy.typing import NDArray
 
 from speechconv.stores.manifest import ManifestLine, manifest_of, read_lines
-from speechconv.stores.open_shards import DamagedFeatures, MissingFeatures, OpenShards
+from speechconv.stores.open_shards import DamagedFeatures, OpenShards, explained
 
 
 def stored_features(folder: Path) -> Iterator[tuple[ManifestLine, NDArray]]:
@@ -36,8 +36,5 @@ def features_of(folder: Path, line: ManifestLine) -> NDArray:
 def _read(shards: OpenShards, folder: Path, line: ManifestLine) -> NDArray:
     try:
         return shards.read(line)
-    except MissingFeatures:
-        where = f"{folder / line.path}" + (f" ({line.key})" if line.key else "")
-        raise FileNotFoundError(f"the features of {line.id!r} are not at {where}; extract them again.") from None
     except DamagedFeatures as error:
-        raise ValueError(f"the features of {line.id!r}: {error}; extract them again.") from None
+        raise explained(error, folder, line) from None
