@@ -17,6 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
+from speechconv.runs.counts import Counts
 from speechconv.runs.shards import Shards, find_shards, shard_name
 from speechconv.stores.manifest import REPORTS, ErrorLine, Line, ManifestLine, SkippedLine, encode_line, read_lines
 from speechconv.stores.record import ENDINGS, RUN, Record, read_record, total_of
@@ -29,19 +30,16 @@ SHARED = ("ingredients", "versions", "options", "recipe", "store")
 TOTALS = ("files_ok", "files_failed", "files_skipped", "files_left", "frames", "audio_seconds", "wall_seconds")
 
 
-@dataclass
-class MergedRun:
-    """What a merged run came to.
+@dataclass(kw_only=True)
+class MergedRun(Counts):
+    """What a merged run came to; its counts are of the merged reports.
 
     Attributes:
         out: the folder.
         status: "finished" if every shard is; else the worst that one of them says, "running" for a missing one.
         shards: how many there should be.
         missing: numbers of those that are not there.
-        files_ok, files_failed, files_skipped: lines of manifest.jsonl, errors.jsonl and skipped.jsonl.
         files_left: inputs that the shards did not come to, as far as they say.
-        frames: of all features.
-        audio_seconds: of what the features were made of.
         wall_seconds: of all shards together.
     """
 
@@ -49,24 +47,8 @@ class MergedRun:
     status: str
     shards: int
     missing: tuple[int, ...] = ()
-    files_ok: int = 0
-    files_failed: int = 0
-    files_skipped: int = 0
     files_left: int = 0
-    frames: int = 0
-    audio_seconds: float = 0.0
     wall_seconds: float = 0.0
-
-    def add(self, line: Line) -> None:
-        """Count one line."""
-        if isinstance(line, ManifestLine):
-            self.files_ok += 1
-            self.frames += line.frames
-            self.audio_seconds += line.num_samples / line.sample_rate
-        elif isinstance(line, ErrorLine):
-            self.files_failed += 1
-        else:
-            self.files_skipped += 1
 
     def __str__(self) -> str:
         text = f"{self.shards - len(self.missing)} of {self.shards} shards, {self.status}: {self.files_ok} files"
@@ -113,7 +95,8 @@ def merge_shards(out: str | os.PathLike[str], allow_missing: bool = False) -> Me
         raise ValueError(f"{out} holds a run of its own, which merging would overwrite; keep shards in another folder.")
     records = {folder: read_record(folder) for folder in shards.folders}
     _check_recipes(records)
-    merged = MergedRun(str(out), _status(shards, records), shards.count, shards.missing)
+    status = _status(shards, records)
+    merged = MergedRun(out=str(out), status=status, shards=shards.count, missing=shards.missing)
     with whole_file(out / RUN) as run:  # gets its name last
         with ExitStack() as stack:
             reports = {kind: stack.enter_context(whole_file(out / name)) for kind, name in REPORTS.items()}
