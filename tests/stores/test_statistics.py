@@ -161,6 +161,8 @@ def test_a_folder_without_a_manifest_says_what_makes_one(tmp_path: Path) -> None
         (b"[ 1 2 3 ]", r"a matrix of \(1, 3\)"),
         (b"[ 1 2\n 3 0\n 3 3 ]", r"a matrix of \(3, 2\)"),
         (b"[ 1 0\n 3 0 ]", "a count of 0 frames"),
+        (b"[ 1 inf\n 3 0 ]", "infinity"),
+        (b'{"count": Infinity, "channels": 1, "mean": [1], "variance": [1], "recipes": []}', "infinity"),
         (b"\0BFV \4\3\0\0\0", "not a float or double matrix"),
         (b"\0BDM \4\2\0\0\0\4\2\0\0\0123", "damaged"),
         (b"\0BDM \4\2", "unpack"),
