@@ -88,6 +88,8 @@ def convert(
     source = Path(source)
     manifest_of(source)
     if out == ARK_TO_STDOUT:
+        if sys.stdout is None:
+            raise ValueError("stdout is closed; expected somewhere to write the archive to.")
         out = sys.stdout.buffer
     if not isinstance(out, str | os.PathLike):
         return _stream(source, out, dtype)
