@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
         "One line on stdout for each thing that is wrong: its kind, the id or file, and what is wrong.\n\n"
         "  missing, damaged   features that are not there, or not as the manifest says\n"
         "  duplicate          an id or a place that two lines have\n"
-        "  stray              files that no line names\n"
+        "  stray              files, or features in a shard, that no line names\n"
         "  failed             inputs without features, from errors.jsonl\n"
         "  unfinished         a run that did not get to its end"
     )

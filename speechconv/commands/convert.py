@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from speechconv.commands.options import add_command
-from speechconv.commands.output import print_result, say
+from speechconv.commands.options import STORES, add_command, add_shard_bytes
+from speechconv.commands.output import reader_may_go, say
 from speechconv.commands.status import OK
-
-STORES = ("npy", "kaldi", "hdf5", "tar", "safetensors", "parquet")
 
 
 def add(commands: Any) -> None:
@@ -39,13 +37,7 @@ def add(commands: Any) -> None:
         "--dtype", choices=("float32", "float16"), help="of the features (default: as they are); float16 rounds"
     )
     command.add_argument("--overwrite", action="store_true", help="forget the earlier run that OUT holds")
-    command.add_argument(
-        "--shard-bytes",
-        type=int,
-        default=256 << 20,
-        metavar="N",
-        help="features in a shard, at most (default: 256 MiB)",
-    )
+    add_shard_bytes(command)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,23 +48,14 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"{ARK_TO_STDOUT} is a Kaldi archive; drop --store {args.store}, or give a folder for OUT.")
     if args.store is None and not to_stdout:
         raise ValueError(f"--store says which kind of files to write; give one of {', '.join(STORES)}.")
-    count = convert(
-        args.folder,
-        _Stdout() if to_stdout else args.output,  # pyright: ignore[reportArgumentType]
-        store=args.store or "kaldi",
-        dtype=args.dtype,
-        overwrite=args.overwrite,
-        shard_bytes=args.shard_bytes,
-    )
+    with reader_may_go():
+        count = convert(
+            args.folder,
+            args.output,
+            store=args.store or "kaldi",
+            dtype=args.dtype,
+            overwrite=args.overwrite,
+            shard_bytes=args.shard_bytes,
+        )
     say(f"speechconv convert: {count:,} items to {args.output}")
     return OK
-
-
-class _Stdout:
-    """stdout, whose reader may go away."""
-
-    def write(self, data: bytes | memoryview) -> None:
-        print_result(bytes(data))
-
-    def flush(self) -> None:
-        """Every write goes out at once."""

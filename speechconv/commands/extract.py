@@ -7,16 +7,16 @@ import sys
 from typing import Any
 
 from speechconv.commands.options import (
+    STORES,
     add_command,
     add_pipeline_options,
+    add_shard_bytes,
     add_sound_options,
     chosen_pipeline,
-    number_of_bytes,
 )
 from speechconv.commands.output import reader_may_go, say
 from speechconv.commands.status import FAILED, OK
 
-STORES = ("npy", "kaldi", "hdf5", "tar", "safetensors", "parquet")
 ARK_STDOUT = "ark:-"
 
 OPTIONS = (
@@ -79,13 +79,7 @@ def _add_inputs(group: argparse._ArgumentGroup) -> None:
 def _add_store(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--store", choices=STORES, default="npy", help="(default: npy, one OUT/ID.npy each)")
     group.add_argument("--dtype", choices=("float32", "float16"), default="float32", help="(default: float32)")
-    group.add_argument(
-        "--shard-bytes",
-        type=number_of_bytes,
-        default=256 << 20,
-        metavar="N",
-        help="features in a file of the other stores, such as 64M (default: 256M)",
-    )
+    add_shard_bytes(group)
 
 
 def _add_work(group: argparse._ArgumentGroup) -> None:

@@ -20,7 +20,7 @@ def add(commands: Any) -> None:
         "  speechconv merge OUT",
     )
     command.description = (
-        "Writes OUT/manifest.jsonl, errors.jsonl, skipped.jsonl and run.json for the shards in OUT. "
+        "Writes OUT/manifest.jsonl, errors.jsonl, skipped.jsonl, run.json and the store's index for the shards in OUT. "
         "No features are moved. Exit status 3 while inputs are among the errors."
     )
     command.add_argument("out", metavar="OUT", help="what `extract --shard i/n -o OUT` wrote into")

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from speechconv.pipeline import Pipeline
 
+STORES = ("npy", "kaldi", "hdf5", "tar", "safetensors", "parquet")
+"""As `speechconv.stores.registry` names them; it imports numpy, which --help need not wait for."""
+
 
 def add_command(
     commands: Any, name: str, run: Callable[[argparse.Namespace], int], help: str, example: str
@@ -68,6 +71,16 @@ def add_sound_options(command: argparse._ActionsContainer, *, each: bool = False
     )
 
 
+def add_shard_bytes(command: argparse._ActionsContainer) -> None:
+    command.add_argument(
+        "--shard-bytes",
+        type=_number_of_bytes,
+        default=256 << 20,
+        metavar="N",
+        help="features in a file of the stores other than npy, at most, such as 64M (default: 256M)",
+    )
+
+
 def chosen_pipeline(args: argparse.Namespace) -> tuple[str | Pipeline, dict[str, Any]]:
     """The pipeline that the options name, and the values to build it with; --weights builds it here."""
     overrides = dict(args.set)
@@ -114,10 +127,10 @@ def _channel_or_each(text: str) -> int | str:
     return text if text == "each" else _channel(text)
 
 
-def number_of_bytes(text: str) -> int:
+def _number_of_bytes(text: str) -> int:
     """256M -> 268435456; k, M and G are powers of 1024.
 
-    >>> number_of_bytes("64k")
+    >>> _number_of_bytes("64k")
     65536
     """
     units = {"k": 1 << 10, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}

@@ -16,7 +16,6 @@ from typing import TypeVar
 from speechconv.extraction.inputs import Input
 from speechconv.extraction.recipe import Facts, Recipe
 from speechconv.extraction.sound import content
-from speechconv.runs.record import RUN, read_record
 from speechconv.stores.feature_file import is_whole, remove_temporaries
 from speechconv.stores.ids import TEMPORARY
 from speechconv.stores.manifest import (
@@ -29,6 +28,7 @@ from speechconv.stores.manifest import (
     read_lines,
     rewrite_lines,
 )
+from speechconv.stores.record import RUN, read_record
 from speechconv.stores.registry import STORES
 from speechconv.stores.store import Store
 

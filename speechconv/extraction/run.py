@@ -22,9 +22,9 @@ from speechconv.extraction.run_record import RunRecord
 from speechconv.extraction.summary import Status, Summary
 from speechconv.extraction.task import Engine, Task
 from speechconv.extraction.workforce import Workforce
-from speechconv.runs.record import read_record
 from speechconv.stores.manifest import MANIFEST, ErrorLine, ManifestLine, read_lines
 from speechconv.stores.packer import Packer, next_number, remove_orphans
+from speechconv.stores.record import read_record
 from speechconv.stores.registry import store_named
 
 

@@ -28,7 +28,7 @@ from typing import Any
 
 from speechconv.extraction.recipe import Facts
 from speechconv.extraction.summary import Summary
-from speechconv.runs.record import RUN
+from speechconv.stores.record import RUN
 from speechconv.stores.whole_file import whole_file
 
 TOTALS = (

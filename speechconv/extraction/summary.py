@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from speechconv.stores.manifest import ErrorLine, Line, SkippedLine
+from speechconv.runs.counts import Counts
 
 Status = Literal["running", "finished", "interrupted", "disk full", "failed"]
 
@@ -65,32 +65,16 @@ class Summary:
         return text
 
 
-@dataclass
-class Tally:
+@dataclass(kw_only=True)
+class Tally(Counts):
     """Counts lines while a run goes on."""
 
-    files_ok: int = 0
     files_reused: int = 0
-    files_failed: int = 0
-    files_skipped: int = 0
-    frames: int = 0
-    audio_seconds: float = 0.0
 
     @property
     def files(self) -> int:
         """Inputs that have got their line."""
         return self.files_ok + self.files_failed + self.files_skipped
-
-    def add(self, line: Line) -> None:
-        """Count one line."""
-        if isinstance(line, ErrorLine):
-            self.files_failed += 1
-        elif isinstance(line, SkippedLine):
-            self.files_skipped += 1
-        else:
-            self.files_ok += 1
-            self.frames += line.frames
-            self.audio_seconds += line.num_samples / line.sample_rate
 
     def reuse(self, files: int, frames: int) -> None:
         """Count what was there before."""

@@ -1,7 +1,7 @@
 """What `extract` left in a folder, looked at as a whole.
 
 shards      the folders of shards: their names, and which are there
-record      run.json as it is read again
+counts      how many lines of each kind
 merging     many shards -> one manifest
 tally       one pass over the lines: counts, histograms, the worst of each kind
 excerpt     the beginning of a sound, as the features were made of it

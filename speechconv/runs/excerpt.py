@@ -31,7 +31,7 @@ def excerpt_of(line: ManifestLine, seconds: float) -> NDArray[np.float32]:
     with AudioFile(line.audio) as sound:
         reach = wanted / line.sample_rate + REACH
         part = _Part(sound, line.start, reach if line.duration is None else min(reach, line.duration))
-        waveform = Waveform(part, sample_rate=line.sample_rate, channel=line.channel)  # type: ignore[arg-type]
+        waveform = Waveform(part, sample_rate=line.sample_rate, channel=line.channel)
         found = np.concatenate([np.zeros(0, np.float32), *waveform.blocks()])
     return found[:wanted]
 

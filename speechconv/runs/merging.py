@@ -1,7 +1,7 @@
 """Shards of a run -> one manifest: OUT/manifest.jsonl names the features where they are, in OUT/shard-*/.
 
 Lines are read and written one by one, shard after shard; nothing gets its name before all of it is there. What must be
-kept in memory is every id, since no two lines may have the same one.
+kept in memory is every id, since no two lines may have the same one, and what a store's index (feats.scp) sorts.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
-from speechconv.runs.record import ENDINGS, RUN, Record, read_record, total_of
+from speechconv.runs.counts import Counts
 from speechconv.runs.shards import Shards, find_shards, shard_name
 from speechconv.stores.manifest import REPORTS, ErrorLine, Line, ManifestLine, SkippedLine, encode_line, read_lines
+from speechconv.stores.record import ENDINGS, RUN, Record, read_record, total_of
+from speechconv.stores.registry import STORES
 from speechconv.stores.whole_file import whole_file
 
 SHARED = ("ingredients", "versions", "options", "recipe", "store")
@@ -27,19 +30,16 @@ SHARED = ("ingredients", "versions", "options", "recipe", "store")
 TOTALS = ("files_ok", "files_failed", "files_skipped", "files_left", "frames", "audio_seconds", "wall_seconds")
 
 
-@dataclass
-class MergedRun:
-    """What a merged run came to.
+@dataclass(kw_only=True)
+class MergedRun(Counts):
+    """What a merged run came to; its counts are of the merged reports.
 
     Attributes:
         out: the folder.
         status: "finished" if every shard is; else the worst that one of them says, "running" for a missing one.
         shards: how many there should be.
         missing: numbers of those that are not there.
-        files_ok, files_failed, files_skipped: lines of manifest.jsonl, errors.jsonl and skipped.jsonl.
         files_left: inputs that the shards did not come to, as far as they say.
-        frames: of all features.
-        audio_seconds: of what the features were made of.
         wall_seconds: of all shards together.
     """
 
@@ -47,24 +47,8 @@ class MergedRun:
     status: str
     shards: int
     missing: tuple[int, ...] = ()
-    files_ok: int = 0
-    files_failed: int = 0
-    files_skipped: int = 0
     files_left: int = 0
-    frames: int = 0
-    audio_seconds: float = 0.0
     wall_seconds: float = 0.0
-
-    def add(self, line: Line) -> None:
-        """Count one line."""
-        if isinstance(line, ManifestLine):
-            self.files_ok += 1
-            self.frames += line.frames
-            self.audio_seconds += line.num_samples / line.sample_rate
-        elif isinstance(line, ErrorLine):
-            self.files_failed += 1
-        else:
-            self.files_skipped += 1
 
     def __str__(self) -> str:
         text = f"{self.shards - len(self.missing)} of {self.shards} shards, {self.status}: {self.files_ok} files"
@@ -77,7 +61,7 @@ class MergedRun:
 
 
 def merge_shards(out: str | os.PathLike[str], allow_missing: bool = False) -> MergedRun:
-    """Write manifest.jsonl, errors.jsonl, skipped.jsonl and run.json for a run whose shards are in `out`.
+    """Write manifest.jsonl, errors.jsonl, skipped.jsonl, run.json and the store's index for the shards in `out`.
 
     No features are moved: paths of the new manifest begin with the shard's folder. Merging again, also after more
     shards came or went on, writes them anew. Of lines with one id the first wins; the others become error lines.
@@ -111,11 +95,13 @@ def merge_shards(out: str | os.PathLike[str], allow_missing: bool = False) -> Me
         raise ValueError(f"{out} holds a run of its own, which merging would overwrite; keep shards in another folder.")
     records = {folder: read_record(folder) for folder in shards.folders}
     _check_recipes(records)
-    merged = MergedRun(str(out), _status(shards, records), shards.count, shards.missing)
-    with ExitStack() as stack:  # the last to be entered gets its name first, run.json the last
-        run = stack.enter_context(whole_file(out / RUN))
-        reports = {kind: stack.enter_context(whole_file(out / name)) for kind, name in REPORTS.items()}
-        _write_reports(reports, records, merged)
+    status = _status(shards, records)
+    merged = MergedRun(out=str(out), status=status, shards=shards.count, missing=shards.missing)
+    with whole_file(out / RUN) as run:  # gets its name last
+        with ExitStack() as stack:
+            reports = {kind: stack.enter_context(whole_file(out / name)) for kind, name in REPORTS.items()}
+            _write_reports(reports, records, merged)
+        _write_indexes(out)
         for record in records.values():
             merged.files_left += int(total_of(record, "files_left"))
             merged.wall_seconds += total_of(record, "wall_seconds")
@@ -127,6 +113,14 @@ def _write_reports(reports: Mapping[type[Line], BinaryIO], records: Mapping[Path
     for line in _lines(records):
         reports[type(line)].write(encode_line(line))
         merged.add(line)
+
+
+def _write_indexes(out: Path) -> None:
+    """For the stores' own tools, as `extract` writes them: feats.scp of all shards together."""
+    for store in STORES.values():
+        lines = (line for line in read_lines(out, ManifestLine) if line.path.endswith(store.suffix))
+        if store.index_files and (first := next(lines, None)):
+            store.index(out, chain([first], lines))
 
 
 def _lines(records: Mapping[Path, Record]) -> Iterator[Line]:

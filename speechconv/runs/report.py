@@ -14,7 +14,6 @@ from speechconv.pages.document import check_output, document
 from speechconv.pages.page import cards, figure_grid, number, percent, plain, printable, section, table
 from speechconv.runs import figures
 from speechconv.runs.excerpt import excerpt_of, wav_data_uri
-from speechconv.runs.record import Record, read_record, total_of
 from speechconv.runs.tally import (
     EXCERPTS,
     LISTED,
@@ -25,8 +24,9 @@ from speechconv.runs.tally import (
     seconds_of,
     tally_of,
 )
-from speechconv.stores.manifest import ManifestLine
-from speechconv.stores.walk import check_run, features_of
+from speechconv.stores.manifest import ManifestLine, manifest_of
+from speechconv.stores.record import Record, read_record, total_of
+from speechconv.stores.walk import features_of
 from speechconv.stores.whole_file import whole_file
 
 SOUND_BYTES = 750_000
@@ -55,7 +55,7 @@ def extraction_report(run: str | os.PathLike[str], path: str | os.PathLike[str] 
     """
     run = Path(run)
     path = run / NAME if path is None else Path(path)
-    check_run(run)
+    manifest_of(run)
     check_output(path)
     record, tally = read_record(run), tally_of(run)
     sections = (

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechconv.runs.record import RUN
 from speechconv.stores.manifest import MANIFEST
+from speechconv.stores.record import RUN
 
 FIRST = 0
 """Number of the first shard."""

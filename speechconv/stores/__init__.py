@@ -2,6 +2,7 @@
 
 ids               any id as a file's name or a key, and back
 manifest          manifest.jsonl, errors.jsonl and skipped.jsonl: a line for each input, whole lines only
+record            run.json as it is read again
 feature_file      one .npy, growing row by row, visible only when whole
 whole_file        any other file, visible only when whole
 item              features on their way into a store, block by block

@@ -3,13 +3,14 @@
 missing      a line whose file, or whose key in it, is not there; an index that a tool of the store's needs
 damaged      another shape, dtype or sha256 than the line's; values that are not finite
 duplicate    an id, or a place, that two lines have
-stray        features or temporary files that no line names
+stray        features, also in a shard beside others, or temporary files that no line names
 failed       an input that errors.jsonl tells about
 unfinished   a run that did not get to its end
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -24,10 +25,13 @@ import numpy as np
 from speechconv.stores.ids import TEMPORARY
 from speechconv.stores.item import BLOCK, Rows
 from speechconv.stores.manifest import ErrorLine, ManifestLine, manifest_of, read_lines
-from speechconv.stores.open_shards import MissingFeatures, OpenShards, digest
+from speechconv.stores.open_shards import DamagedFeatures, MissingFeatures, OpenShards, digest
+from speechconv.stores.record import RUN, read_record
 from speechconv.stores.registry import STORES, store_of
 
 Kind = Literal["missing", "damaged", "duplicate", "stray", "failed", "unfinished"]
+
+STALE = "no line of the manifest names it, but who reads whole shards gets it; `convert` leaves it out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +134,13 @@ def _features(folder: Path, result: Check, named: set[bytes]) -> Iterator[Proble
     ids: set[bytes] = set()
     places: set[bytes] = set()
     indexes: set[str] = set()
+    packed: dict[str, None] = {}
     with OpenShards(folder) as shards:
         for line in read_lines(folder, ManifestLine):
             result.items += 1
             named.add(_hash(line.path))
+            if line.key is not None:
+                packed[line.path] = None
             if not _is_new(line.id, ids):
                 yield Problem("duplicate", line.id, "the manifest has a line of this id before")
             if not _is_new(f"{line.path}\0{line.key}", places):
@@ -152,9 +159,19 @@ def _features(folder: Path, result: Check, named: set[bytes]) -> Iterator[Proble
                 yield Problem("damaged", line.id, f"{line.path}: the bytes have not the manifest's sha256")
             elif not _is_finite(rows):
                 yield Problem("damaged", line.id, f"{line.path}: some values are not finite")
+        for path in packed:
+            yield from _strays_in(path, shards, places)
     for name in sorted(indexes):
         if not (folder / name).exists():
             yield Problem("missing", name, "the index of this store's shards is not there; `convert` writes it anew")
+
+
+def _strays_in(path: str, shards: OpenShards, places: set[bytes]) -> Iterator[Problem]:
+    """What a shard holds beside the manifest's features, such as those of an input that changed since."""
+    with contextlib.suppress(DamagedFeatures):  # its lines said so
+        for key in shards.keys(path):
+            if _hash(f"{path}\0{key}") not in places:
+                yield Problem("stray", f"{path} {key}", STALE)
 
 
 def _strays(folder: Path, named: set[bytes]) -> Iterator[Problem]:
@@ -170,14 +187,12 @@ def _strays(folder: Path, named: set[bytes]) -> Iterator[Problem]:
 
 def _ending(folder: Path) -> Iterator[Problem]:
     try:
-        status = json.loads((folder / "run.json").read_text("utf-8")).get("status", "finished")
-    except FileNotFoundError:
-        return
-    except (ValueError, AttributeError) as error:
-        yield Problem("damaged", "run.json", f"no JSON object ({error})")
+        status = read_record(folder).get("status", "finished")
+    except ValueError as error:
+        yield Problem("damaged", RUN, str(error))
         return
     if status != "finished":
-        yield Problem("unfinished", "run.json", f"the run is {status!r}; the same extract command goes on with it")
+        yield Problem("unfinished", RUN, f"the run is {status!r}; the same extract command goes on with it")
 
 
 def _is_finite(rows: Rows) -> bool:

@@ -34,14 +34,14 @@ from speechconv.stores.manifest import (
     manifest_of,
     read_lines,
 )
-from speechconv.stores.open_shards import DamagedFeatures, OpenShards, digest
+from speechconv.stores.open_shards import DamagedFeatures, OpenShards, digest, explained
 from speechconv.stores.packer import SHARD_BYTES, Packer, remove_orphans
+from speechconv.stores.record import RUN, Record, read_record
 from speechconv.stores.registry import STORES, store_named
 from speechconv.stores.store import Store
 from speechconv.stores.whole_file import whole_text
 
 UNFINISHED = f"{TEMPORARY}manifest{SUFFIX}"
-RUN = "run.json"
 REPORTS = (RUN, ERRORS, SKIPPED)
 ARK_TO_STDOUT = "ark:-"
 
@@ -70,7 +70,8 @@ def convert(
 
     Raises:
         FileNotFoundError: `source` has no manifest.
-        ValueError: `out` is in use, the store cannot hold the dtype, or features are missing or damaged.
+        ValueError: `out` is in use or holds `source`, the store cannot hold the dtype, features are missing or damaged,
+            or a report is not what speechconv wrote.
         ImportError: the store's library is not installed.
         OSError: as on a full disk; nothing of the conversion stays.
 
@@ -87,9 +88,12 @@ def convert(
     source = Path(source)
     manifest_of(source)
     if out == ARK_TO_STDOUT:
+        if sys.stdout is None:
+            raise ValueError("stdout is closed; expected somewhere to write the archive to.")
         out = sys.stdout.buffer
     if not isinstance(out, str | os.PathLike):
         return _stream(source, out, dtype)
+    record = read_record(source)
     target = store_named(store)
     for stored in {dtype} if dtype else {line.dtype for line in read_lines(source, ManifestLine)}:
         target.check(stored)
@@ -98,7 +102,11 @@ def convert(
     try:
         count = _pack(source, out, target, dtype, shard_bytes)
         target.index(out, _lines_of(out / UNFINISHED))
-        _copy_reports(source, out, target, dtype)
+        _copy_reports(source, out)
+        if record:
+            with whole_text(out / RUN) as file:
+                json.dump(_converted(record, target, dtype), file, indent=2)
+                file.write("\n")
         os.replace(out / UNFINISHED, out / MANIFEST)
     except BaseException:
         _forget(out)
@@ -125,8 +133,7 @@ class _Source:
         for line in read_lines(self._folder, ManifestLine):
             if self._dtype is not None and line.dtype != self._dtype:
                 self._from[line.id] = line.dtype
-                recipe = line.recipe and f"{line.recipe}+{self._dtype}"
-                line = replace(line, dtype=self._dtype, recipe=recipe)
+                line = replace(line, dtype=self._dtype, recipe=_cast_recipe(line.recipe, self._dtype))
             yield line
 
     def item(self, line: ManifestLine) -> Item:
@@ -144,10 +151,7 @@ class _Source:
             if digest(rows) != line.sha256:
                 raise DamagedFeatures(f"{line.path} is damaged: the bytes have not the manifest's sha256")
         except DamagedFeatures as error:
-            raise DamagedFeatures(
-                f"no features of {line.id!r}: in {self._folder}, {error}; `speechconv check {self._folder}` says what "
-                "else is wrong, and `extract` makes them again."
-            ) from error
+            raise explained(error, self._folder, line) from error
         if stored.dtype != line.dtype:
             rows = _cast(rows, line)
             self.digests[line.id] = digest(rows)
@@ -157,6 +161,11 @@ class _Source:
         """A line whose features are in their place: with the sha256 that they have now."""
         self._from.pop(line.id, None)
         return replace(line, sha256=self.digests.pop(line.id, line.sha256))
+
+
+def _cast_recipe(recipe: str, dtype: str) -> str:
+    """Names the bytes that are others now; an unknown recipe stays one."""
+    return recipe and f"{recipe}+{dtype}"
 
 
 def _cast(rows: Rows, line: ManifestLine) -> Rows:
@@ -210,8 +219,8 @@ def _prepare(source: Path, out: Path, overwrite: bool) -> None:
     """An empty folder, or what an earlier run and the user leave in it."""
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; expected a folder for the features.")
-    if out.exists() and out.samefile(source):
-        raise ValueError(f"{out} is the folder to convert; choose another one.")
+    if out.resolve() in (source.resolve(), *source.resolve().parents):
+        raise ValueError(f"{out} is the folder to convert, or holds it; choose another one.")
     if (out / MANIFEST).exists():
         if not overwrite:
             raise ValueError(
@@ -259,13 +268,17 @@ def _lines_of(path: Path) -> Iterator[ManifestLine]:
                     yield decode_line(data, ManifestLine, f"{path}, line {number}")
 
 
-def _copy_reports(source: Path, out: Path, store: Store, dtype: str | None) -> None:
-    """errors.jsonl and skipped.jsonl as they are; run.json with the store, and the dtype, that it is now."""
+def _converted(record: Record, store: Store, dtype: str | None) -> Record:
+    """run.json with the store, dtype and recipe that it is now; the recipe as its lines have it."""
+    now = record | {"store": store.name}
+    if dtype is None:
+        return now
+    if dtype != (record.get("dtype") or (record.get("options") or {}).get("dtype")):
+        now["recipe"] = _cast_recipe(record.get("recipe") or "", dtype) or None
+    return now | {"dtype": dtype}
+
+
+def _copy_reports(source: Path, out: Path) -> None:
     for name in (ERRORS, SKIPPED):
         if (source / name).exists():
             shutil.copyfile(source / name, out / name)
-    if (source / RUN).exists():
-        run = json.loads((source / RUN).read_text("utf-8"))
-        with whole_text(out / RUN) as file:
-            json.dump(run | {"store": store.name} | ({"dtype": dtype} if dtype else {}), file, indent=2)
-            file.write("\n")

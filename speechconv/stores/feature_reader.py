@@ -22,7 +22,7 @@ from torch.utils.data import Dataset
 from speechconv.checks import check_count
 from speechconv.stores.item import Rows
 from speechconv.stores.manifest import ManifestLine, decode_line, manifest_of
-from speechconv.stores.open_shards import DamagedFeatures, OpenShards
+from speechconv.stores.open_shards import DamagedFeatures, OpenShards, explained
 
 SPREAD = 0.1
 """Shuffled batches mix lengths that differ by about this part."""
@@ -100,10 +100,7 @@ class FeatureReader:
         try:
             rows = self._shards.read(line)
         except DamagedFeatures as error:
-            raise DamagedFeatures(
-                f"no features of {line.id!r}: in {self.folder}, {error}; `speechconv check {self.folder}` says what "
-                "else is wrong, and `extract` makes them again."
-            ) from error
+            raise explained(error, self.folder, line) from error
         return rows if rows.flags.writeable else rows.copy()
 
     def line(self, item: str | int) -> ManifestLine:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,9 @@ class Hdf5:
 
     def read(self, key: str) -> Rows:
         return self._file[key][()]
+
+    def keys(self) -> Iterator[str]:
+        return iter(self._file)
 
     def close(self) -> None:
         self._file.close()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
+import os
+import tokenize
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +71,10 @@ def read_npy_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """
     major, _ = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(file)
+    try:
+        shape, fortran, dtype = read(file)
+    except tokenize.TokenError as error:  # numpy parses anew what may be a header of Python 2
+        raise ValueError(f"no header of a .npy ({error}).") from None
     if fortran or dtype.hasobject:
         raise ValueError(f"a .npy of {dtype} in {'column' if fortran else 'row'} order; expected rows of numbers.")
     return shape, dtype
@@ -89,9 +95,13 @@ def read_rows(file: BinaryIO, shape: tuple[int, int], dtype: np.dtype[Any]) -> R
     Raises:
         ValueError: the file ends before them.
     """
+    size = math.prod(shape) * dtype.itemsize
+    there = os.fstat(file.fileno()).st_size - file.tell()
+    if there < size:  # asked first: a damaged header may ask for more memory than there is
+        raise ValueError(f"the file ends after {max(0, there)} of the {size} bytes of these features.")
     rows = np.empty(shape, dtype)
-    if (count := file.readinto(byte_view(rows))) != rows.nbytes:  # pyright: ignore[reportAttributeAccessIssue]
-        raise ValueError(f"the file ends after {count} of the {rows.nbytes} bytes of these features.")
+    if (count := file.readinto(byte_view(rows))) != size:  # pyright: ignore[reportAttributeAccessIssue]
+        raise ValueError(f"the file ends after {count} of the {size} bytes of these features.")
     return rows
 
 

@@ -8,8 +8,9 @@ matrix that has columns but no rows: features without frames are 0 x 0.
 
 from __future__ import annotations
 
+import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -66,13 +67,29 @@ class Ark:
         self._file.seek(int(offset) - len(word))
         if self._file.read(len(word)) != word:
             raise KeyError(f"no {name!r} at byte {offset}")
+        return read_rows(self._file, self._shape(), np.dtype("<f4"))
+
+    def keys(self) -> Iterator[str]:
+        self._file.seek(0)
+        while word := self._word():
+            yield f"{word.decode()}:{self._file.tell()}"
+            frames, channels = self._shape()
+            self._file.seek(4 * frames * channels, os.SEEK_CUR)
+
+    def _word(self) -> bytes:
+        """What stands before the next space."""
+        return b"".join(iter(lambda: self._file.read(1).replace(b" ", b""), b""))
+
+    def _shape(self) -> tuple[int, int]:
+        """Of the matrix whose header is read here."""
+        offset = self._file.tell()
         header = self._file.read(MATRIX.size)
         if len(header) < MATRIX.size or not header.startswith(FLOAT_MATRIX):
             raise ValueError(f"no matrix of float32 at byte {offset}.")
         _, _, frames, _, channels = MATRIX.unpack(header)
         if frames < 0 or channels < 0:
             raise ValueError(f"a matrix of {frames} x {channels} at byte {offset}.")
-        return read_rows(self._file, (frames, channels), np.dtype("<f4"))
+        return frames, channels
 
     def close(self) -> None:
         self._file.close()

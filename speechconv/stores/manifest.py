@@ -13,9 +13,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from speechconv.stores.ids import TEMPORARY
+
+if TYPE_CHECKING:
+    from speechconv.audio.waveform import Channel
 
 MANIFEST, ERRORS, SKIPPED = "manifest.jsonl", "errors.jsonl", "skipped.jsonl"
 
@@ -51,7 +54,7 @@ class ManifestLine:
     audio: str
     start: float = 0.0
     duration: float | None = None
-    channel: str | int = "mix"
+    channel: Channel = "mix"
     sample_rate: int
     num_samples: int
     audio_sample_rate: int
@@ -197,16 +200,17 @@ def sort_lines(out: Path, kind: type[Line], place: Callable[[str], int]) -> None
 
 
 def manifest_of(folder: Path) -> Path:
-    """Where the manifest of a finished run is.
+    """Where the manifest of a run is.
 
     Raises:
         FileNotFoundError: there is none; says where one comes from.
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{folder} holds no {MANIFEST}; expected a folder that speechconv extract, merge or convert wrote."
-        )
+        hint = "expected a folder that speechconv extract, merge or convert wrote."
+        if any(folder.glob("shard-*-of-*")):
+            hint = f"`speechconv merge {folder}` makes it from the shards."
+        raise FileNotFoundError(f"{folder} holds no {MANIFEST}; {hint}")
     return path
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from speechconv.stores.item import Item, Rows, npy_header, read_npy_header, read_rows, write_rows
@@ -32,6 +32,9 @@ class NpyFile:
             if file.read(1):
                 raise ValueError("there is more in the file than its header tells.")
             return rows
+
+    def keys(self) -> Iterator[str]:
+        return iter([""])
 
     def close(self) -> None:
         """Nothing stays open."""

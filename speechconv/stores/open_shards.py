@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,15 @@ from speechconv.stores.store import Shard
 LIMIT = 64
 """Open shards; a process may have some hundreds of files."""
 
+BROKEN = (OSError, ValueError, TypeError, RuntimeError, AttributeError, EOFError)
+"""What the stores' libraries raise about a damaged file."""
+
 
 class DamagedFeatures(ValueError):
     """The features of one id are missing, or not what the manifest says."""
 
 
-class MissingFeatures(DamagedFeatures):
+class MissingFeatures(DamagedFeatures, FileNotFoundError):
     """The features of one id are not there."""
 
 
@@ -61,8 +65,8 @@ class OpenShards:
             raise MissingFeatures(f"{line.path} is missing") from None
         except KeyError:
             raise MissingFeatures(f"{line.path} holds nothing named {line.key!r}") from None
-        except (OSError, ValueError, TypeError, RuntimeError, AttributeError, EOFError) as error:
-            raise DamagedFeatures(f"{line.path} is damaged: {error}") from error
+        except BROKEN as error:
+            raise DamagedFeatures(f"{line.path} is damaged: {str(error).rstrip('.')}") from error
         if rows.size == 0 == line.frames:
             rows = rows.reshape(0, line.channels)
         if (rows.shape, rows.dtype.name) != ((line.frames, line.channels), line.dtype):
@@ -72,6 +76,15 @@ class OpenShards:
             )
         return rows
 
+    def keys(self, path: str) -> Iterator[str]:
+        """Keys of all features in the file of that path; raises as `read`."""
+        try:
+            yield from self._shard(path).keys()
+        except FileNotFoundError:
+            raise MissingFeatures(f"{path} is missing") from None
+        except BROKEN as error:
+            raise DamagedFeatures(f"{path} is damaged: {str(error).rstrip('.')}") from error
+
     def _shard(self, path: str) -> Shard:
         shard = self._open.get(path)
         if shard is None:
@@ -80,6 +93,15 @@ class OpenShards:
             shard = self._open[path] = store_of(path).open(self._folder / path)
         self._open.move_to_end(path)
         return shard
+
+
+def explained(error: DamagedFeatures, folder: Path, line: ManifestLine) -> DamagedFeatures:
+    """The same about the features of `line` in `folder`, with what to do."""
+    first = f"delete {line.path}, and " if (folder / line.path).exists() else ""
+    return type(error)(
+        f"no features of {line.id!r}: in {folder}, {error}; `speechconv check {folder}` says what else is wrong; "
+        f"{first}the same `extract` command makes them again."
+    )
 
 
 def digest(rows: Rows) -> str:

@@ -93,6 +93,9 @@ class Parquet:
             self._group = group
         return self._features[row].values.to_numpy().reshape(frames, channels)
 
+    def keys(self) -> Iterator[str]:
+        return iter(self._rows)
+
     def close(self) -> None:
         self._file.close()
 

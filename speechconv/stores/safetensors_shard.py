@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,9 @@ class Safetensors:
         self._file.seek(self._start + tensor["data_offsets"][0])
         frames, channels = tensor["shape"]
         return read_rows(self._file, (frames, channels), DTYPES[tensor["dtype"]])
+
+    def keys(self) -> Iterator[str]:
+        return (name for name in self._tensors if name != RESERVED)
 
     def close(self) -> None:
         self._file.close()

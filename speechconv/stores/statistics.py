@@ -100,7 +100,7 @@ def feature_statistics(*sources: str | os.PathLike[str]) -> FeatureStatistics:
 
     Raises:
         FileNotFoundError: no such folder or file, a folder without a manifest, or features that are missing.
-        ValueError: no frames at all, features with NaN or infinite values, or different numbers of channels.
+        ValueError: no frames at all, damaged features, NaN or infinite values, or different numbers of channels.
 
     Example:
         >>> import tempfile

@@ -49,7 +49,7 @@ def read_statistics(path: Path) -> Numbers:
     try:
         found = _from_json(json.loads(data)) if data.lstrip()[:1] == b"{" else _from_sums(_matrix(data))
         _check(found)
-    except (ValueError, KeyError, TypeError, struct.error) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, struct.error) as error:
         raise ValueError(
             f"{path} holds no statistics of features ({error}); expected the JSON of `speechconv stats`, or one matrix "
             "of Kaldi's compute-cmvn-stats."

@@ -1,14 +1,14 @@
 """What a store is: one way to put the features of many ids into files, that its own ecosystem can read.
 
 write(path, items) -> keys     a whole shard, by the name of each item in it
-open(path)         -> Shard    read(key): random access
+open(path)         -> Shard    read(key): random access; keys(): of all that is in it
 index(out, lines)              files for the ecosystem's own tools, over all shards of a folder
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +25,14 @@ class Shard(Protocol):
 
         Raises:
             KeyError, ValueError, OSError: not there, or damaged.
+        """
+        ...
+
+    def keys(self) -> Iterator[str]:
+        """Keys of all features in it, whether a manifest names them or not.
+
+        Raises:
+            ValueError, OSError: damaged.
         """
         ...
 

@@ -7,16 +7,8 @@ from pathlib import Path
 
 from numpy.typing import NDArray
 
-from speechconv.stores.manifest import MANIFEST, ManifestLine, read_lines
-from speechconv.stores.open_shards import DamagedFeatures, MissingFeatures, OpenShards
-
-
-def check_run(folder: Path) -> None:
-    """FileNotFoundError unless `folder` has a manifest."""
-    if not (folder / MANIFEST).is_file():
-        shards = any(folder.glob("shard-*-of-*"))
-        hint = f"`speechconv merge {folder}` makes it from the shards." if shards else "expected what `extract` wrote."
-        raise FileNotFoundError(f"no {MANIFEST} in {folder}; {hint}")
+from speechconv.stores.manifest import ManifestLine, manifest_of, read_lines
+from speechconv.stores.open_shards import DamagedFeatures, OpenShards, explained
 
 
 def stored_features(folder: Path) -> Iterator[tuple[ManifestLine, NDArray]]:
@@ -29,7 +21,7 @@ def stored_features(folder: Path) -> Iterator[tuple[ManifestLine, NDArray]]:
         FileNotFoundError: no manifest there, or no features where a line says they are.
         ValueError: features that are damaged.
     """
-    check_run(folder)
+    manifest_of(folder)
     with OpenShards(folder) as shards:
         for line in read_lines(folder, ManifestLine):
             yield line, _read(shards, folder, line)
@@ -44,8 +36,5 @@ def features_of(folder: Path, line: ManifestLine) -> NDArray:
 def _read(shards: OpenShards, folder: Path, line: ManifestLine) -> NDArray:
     try:
         return shards.read(line)
-    except MissingFeatures:
-        where = f"{folder / line.path}" + (f" ({line.key})" if line.key else "")
-        raise FileNotFoundError(f"the features of {line.id!r} are not at {where}; extract them again.") from None
     except DamagedFeatures as error:
-        raise ValueError(f"the features of {line.id!r}: {error}; extract them again.") from None
+        raise explained(error, folder, line) from None

@@ -8,7 +8,7 @@ archives.
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from speechconv.stores.ids import file_name, is_text
@@ -60,6 +60,9 @@ class Tar:
         if len(shape) != 2:
             raise ValueError(f"an array of shape {shape}; expected (frames, channels).")
         return read_rows(self._file, shape, dtype)
+
+    def keys(self) -> Iterator[str]:
+        return (name.removesuffix(SUFFIX) for name in self._places)
 
     def close(self) -> None:
         self._file.close()

@@ -16,10 +16,15 @@ from speechconv.stores.ids import TEMPORARY
 def whole_path(path: Path, *, to_disk: bool = True) -> Iterator[Path]:
     """Where to write what shall be `path`: it gets the name when the block ends well; else nothing stays.
 
+    A path that is there and is no file, such as /dev/stdout, comes as it is.
+
     Args:
         path: of a file in a folder that is there.
         to_disk: the bytes are forced to disk first, so that not even a power failure makes the name a lie.
     """
+    if path.exists() and not path.is_file():  # a pipe or a device, such as /dev/stdout, is written to and not replaced
+        yield path
+        return
     temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{path.name}{SUFFIX}"
     try:
         yield temporary

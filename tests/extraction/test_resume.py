@@ -275,6 +275,29 @@ def test_a_packed_store_is_not_made_twice(corpus: Path, packed: Path) -> None:
     assert {path.name: path.stat().st_mtime_ns for path in packed.glob("features-*")} == before
 
 
+def test_check_tells_the_features_of_an_input_that_changed(corpus: Path, packed: Path, tmp_path: Path) -> None:
+    write(corpus / "b.wav", noise(900))
+    sc.extract(corpus, out=packed, store="tar")
+    assert [(problem.kind, problem.name) for problem in sc.check(packed).problems] == [
+        ("stray", "features-000000.tar b")
+    ]
+    sc.convert(packed, tmp_path / "clean", store="tar")
+    assert sc.check(tmp_path / "clean").good
+
+
+@pytest.mark.parametrize(("store", "path"), [("tar", "features-000000.tar"), ("npy", "b.npy")])
+def test_what_a_reader_says_of_damage_mends_it(corpus: Path, out: Path, store: str, path: str) -> None:
+    sc.extract(corpus, out=out, store=store)
+    os.truncate(out / path, 15_000 if store == "tar" else 9)
+    with sc.FeatureReader(out) as reader, pytest.raises(ValueError, match=f"; delete {path}, and the same `extract`"):
+        reader["b"]
+    (out / path).unlink()
+    with sc.FeatureReader(out) as reader, pytest.raises(FileNotFoundError, match=r"is wrong; the same `extract`"):
+        reader["b"]
+    sc.extract(corpus, out=out, store=store)
+    assert sc.check(out).good
+
+
 def test_what_waits_in_the_spool_is_packed_and_not_computed(corpus: Path, packed: Path, tmp_path: Path) -> None:
     """As after a kill before the second shard: its lines are in the spool's journal, the last one torn."""
     sc.extract(corpus, out=tmp_path / "npy")

@@ -6,13 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import kaldiio
 import numpy as np
 import pytest
 
 from speechconv.cli import main
 from speechconv.runs.merging import merge_shards
 from speechconv.stores import whole_file
+from speechconv.stores.checking import check
+from speechconv.stores.conversion import convert
 from speechconv.stores.manifest import ErrorLine, ManifestLine, SkippedLine, read_lines
+from speechconv.stores.registry import STORES
 from speechconv.stores.statistics import feature_statistics
 from tests.runs.folders import features, line, stored, write_run
 
@@ -225,3 +229,35 @@ def test_the_command_says_what_came_of_it(tmp_path: Path, capsys: pytest.Capture
     shard(tmp_path, 0, 2, "b")
     assert main(["merge", str(tmp_path)]) == 3
     assert capsys.readouterr().out.endswith(f"; 1 skipped; 1 failed, see {tmp_path}/errors.jsonl\n")
+
+
+@pytest.mark.parametrize("store", ["npy", "hdf5"])
+def test_shards_that_were_converted_to_float16_are_merged(tmp_path: Path, store: str) -> None:
+    """One of them without a single line, as where all inputs of a shard failed."""
+    for number in range(3):
+        name = f"shard-{number:04d}-of-0003"
+        folder = tmp_path / "in" / name
+        lines = [stored(folder, f"{number}", features(number, 4))] if number < 2 else []
+        write_run(folder, lines, {"status": "finished", "recipe": "r1", "options": {"dtype": "float32"}})
+        convert(folder, tmp_path / "out" / name, store=store, dtype="float16")
+    assert merge_shards(tmp_path / "out").files_ok == 2
+    assert run_json(tmp_path / "out")["recipe"] == "r1+float16"
+    assert check(tmp_path / "out").good
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_merged_shards_are_a_whole_run_in_every_store(tmp_path: Path, store: str) -> None:
+    arrays = {f"{number} utt": features(number, 4 + number) for number in range(3)}
+    for number, (id, array) in enumerate(arrays.items()):
+        name = f"shard-{number:04d}-of-0003"
+        write_run(tmp_path / "in" / name, [stored(tmp_path / "in" / name, id, array)], {"recipe": "r1"})
+        convert(tmp_path / "in" / name, tmp_path / "out" / name, store=store)
+    merge_shards(tmp_path / "out")
+    assert check(tmp_path / "out").problems == []
+    index = STORES[store].index_files
+    assert [name for name in here(tmp_path / "out") if name not in REPORTS] == sorted(index)
+    if store == "kaldi":
+        found: Any = kaldiio.load_scp(f"{tmp_path}/out/feats.scp")
+        assert {key: found[key].tolist() for key in found} == {
+            id.replace(" ", "%20"): array.tolist() for id, array in arrays.items()
+        }

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import subprocess
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -269,7 +270,7 @@ def test_what_is_gone_or_has_changed_is_told_and_no_command_is_run(tmp_path: Pat
     page = written(tmp_path, lines)
     assert "gone.wav is no longer there." in page.text
     assert "changed.wav has changed since." in page.text
-    assert "the features of 'bare.wav' are not at" in page.text
+    assert "no features of 'bare.wav'" in page.text
     assert "touched.wav has changed since." in page.text
     assert len(sounds(page)) == 1
     page = written(
@@ -350,9 +351,19 @@ def test_the_command_writes_the_page_and_says_where(tmp_path: Path, capsys: pyte
     assert (tmp_path / "page.html").read_bytes() == (tmp_path / "run" / "report.html").read_bytes()
 
 
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", [line(frames=0)])
+    assert main(["report", str(tmp_path / "run")]) == 0
+    os.mkfifo(tmp_path / "fifo")
+    with subprocess.Popen(["cat", tmp_path / "fifo"], stdout=subprocess.PIPE) as reader:
+        assert main(["report", str(tmp_path / "run"), "-o", str(tmp_path / "fifo")]) == 0
+        assert reader.communicate(timeout=60)[0] == (tmp_path / "run" / "report.html").read_bytes()
+    assert (tmp_path / "fifo").is_fifo()
+
+
 def test_the_command_refuses_what_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(tmp_path)]) == 2
-    assert "no manifest.jsonl in" in capsys.readouterr().err
+    assert "holds no manifest.jsonl; expected a folder" in capsys.readouterr().err
     write_run(tmp_path, [line()])
     assert main(["report", str(tmp_path), "-o", str(tmp_path / "nowhere" / "x.html")]) == 2
     assert "no folder" in capsys.readouterr().err

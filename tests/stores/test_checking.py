@@ -14,7 +14,7 @@ import pytest
 from speechconv.cli import main
 from speechconv.stores.checking import check
 from speechconv.stores.conversion import convert
-from speechconv.stores.manifest import encode_line
+from speechconv.stores.manifest import ManifestLine, encode_line
 from speechconv.stores.registry import STORES
 from tests.stores.corpora import BITING_IDS, generated_ids, lines, make_run, manifest_line, spool
 
@@ -62,6 +62,41 @@ def test_one_bit_that_turned_is_found_in_every_store(run: Path, store: str) -> N
     assert {kind for kind, _ in damaged} <= {"damaged", "missing"}
     assert damaged == [("damaged", line.id)] or store == "parquet"
     assert damaged
+
+
+def more_rows_than_memory(out: Path, line: ManifestLine) -> None:
+    """One byte of the number of rows turned."""
+    with open(out / line.path, "r+b") as file:
+        file.seek(int((line.key or "").rpartition(":")[2]) + 6 + 3)
+        file.write(b"\x70")
+
+
+def a_header_without_an_end(out: Path, line: ManifestLine) -> None:
+    data = (out / line.path).read_bytes()
+    (out / line.path).write_bytes(data.replace(b"}", b" ", 1))
+
+
+@pytest.mark.parametrize(("store", "harm"), [("kaldi", more_rows_than_memory), ("npy", a_header_without_an_end)])
+def test_a_damaged_header_is_found_whatever_it_asks_for(
+    run: Path, store: str, harm: Callable[[Path, ManifestLine], None]
+) -> None:
+    out = run.parent / "out"
+    convert(run, out, store=store)
+    line = lines(out)[44]
+    harm(out, line)
+    assert found(out) == [("damaged", line.id)]
+
+
+@pytest.mark.parametrize("store", [name for name, store in STORES.items() if not store.one_each])
+def test_features_in_a_shard_that_no_line_names_are_told_and_convert_leaves_them_out(run: Path, store: str) -> None:
+    """As when inputs changed since: their lines name another shard."""
+    out = run.parent / "out"
+    convert(run, out, store=store, shard_bytes=3000)
+    old = [line for number, line in enumerate(lines(out)) if number in (0, 20, 44)]
+    (out / "manifest.jsonl").write_bytes(b"".join(encode_line(line) for line in lines(out) if line not in old))
+    assert found(out) == [("stray", f"{line.path} {line.key}") for line in old]
+    convert(out, run.parent / "clean", store=store)
+    assert found(run.parent / "clean") == []
 
 
 @pytest.mark.parametrize("store", STORES)
@@ -182,4 +217,7 @@ def test_json_tells_all_of_it(run: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_a_folder_without_a_manifest_is_a_mistake_of_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(tmp_path)]) == 2
-    assert "holds no manifest.jsonl" in capsys.readouterr().err
+    assert "holds no manifest.jsonl; expected a folder" in capsys.readouterr().err
+    (tmp_path / "shard-0000-of-0002").mkdir()
+    assert main(["check", str(tmp_path)]) == 2
+    assert f"`speechconv merge {tmp_path}` makes it from the shards" in capsys.readouterr().err

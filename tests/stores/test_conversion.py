@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 from speechconv.cli import main
+from speechconv.commands import options as command_options
 from speechconv.stores import conversion
 from speechconv.stores.checking import check
 from speechconv.stores.conversion import convert
@@ -178,6 +179,7 @@ def test_overwrite_forgets_the_earlier_run_and_leaves_the_users_files(tmp_path: 
         (lambda out: out.touch(), "is a file; expected a folder"),
         (lambda out: (out / "mine").mkdir(parents=True), "is not empty, and holds no manifest.jsonl"),
         (lambda out: out.symlink_to("run"), "is the folder to convert"),
+        (lambda out: out.symlink_to("."), "is the folder to convert, or holds it"),
     ],
 )
 def test_a_folder_that_is_in_use_is_refused(tmp_path: Path, prepare: Callable[[Path], None], message: str) -> None:
@@ -187,6 +189,15 @@ def test_a_folder_that_is_in_use_is_refused(tmp_path: Path, prepare: Callable[[P
     with pytest.raises(ValueError, match=message):
         convert(tmp_path / "run", tmp_path / "out", store="tar", overwrite=True)
     assert [*files(tmp_path)] == before
+
+
+def test_a_record_that_is_damaged_is_said_before_the_work(tmp_path: Path) -> None:
+    make_run(tmp_path / "run", ["a"])
+    for damage in ("[1]", "no JSON"):
+        (tmp_path / "run" / "run.json").write_text(damage)
+        with pytest.raises(ValueError, match=r"run/run\.json is not what speechconv wrote"):
+            convert(tmp_path / "run", tmp_path / "out", store="tar")
+        assert os.listdir(tmp_path) == ["run"]
 
 
 def test_a_path_that_leads_out_of_the_folder_is_not_deleted(tmp_path: Path) -> None:
@@ -232,7 +243,6 @@ def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:
     [
         (["-o", "out"], "--store says which kind of files to write"),
         (["-o", "ark:-", "--store", "tar"], "ark:- is a Kaldi archive; drop --store tar"),
-        (["-o", "out", "--store", "tar", "--shard-bytes", "0"], "shard_bytes (=0) must be an integer >= 1"),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(
@@ -248,6 +258,35 @@ def test_options_that_cannot_be_meant_are_refused(
     assert main(["convert", str(tmp_path / "run"), *options]) == 2
     assert message in capsys.readouterr().err
     assert os.listdir(tmp_path) == ["run"]
+
+
+def test_the_commands_know_every_store() -> None:
+    assert tuple(STORES) == command_options.STORES
+
+
+def test_the_size_of_a_shard_is_said_as_extract_takes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run(tmp_path / "run", generated_ids(9))
+    command = ["convert", f"{tmp_path}/run", "-o", f"{tmp_path}/out", "--store", "tar", "--shard-bytes"]
+    assert main([*command, "1k"]) == 0
+    assert [len(list(tmp_path.glob("out/*.tar"))), check(tmp_path / "out").items] == [
+        expected_shards(tmp_path, 1024),
+        9,
+    ]
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "0"])
+    assert stop.value.code == 2
+    assert "expected a number of bytes such as 64M, got '0'" in capsys.readouterr().err
+
+
+def expected_shards(folder: Path, most: int) -> int:
+    """How many a plain filling gives."""
+    count, room = 0, 0
+    for line in lines(folder / "run"):
+        size = line.frames * line.channels * np.dtype(line.dtype).itemsize
+        if size > room:
+            count, room = count + 1, most
+        room -= size
+    return count
 
 
 def test_a_folder_without_a_manifest_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
