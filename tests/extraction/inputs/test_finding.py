@@ -96,6 +96,14 @@ def test_each_channel_is_an_input_by_the_header() -> None:
     ]  # fmt: skip
 
 
+def test_a_segment_outside_its_sound_leaves_the_channels_of_the_next() -> None:
+    soundfile.write("two.flac", np.zeros((8000, 2)), 8000)
+    Path("wav.scp").write_text("two two.flac\n")
+    Path("segments").write_text("s1 two 0.9 5\ns2 two 0.5 1\ns3 two 2 3\ns4 two 0 0.5\n")
+    found = find_inputs(["wav.scp"], each_channel=True).items
+    assert [item.id for item in found] == ["s1", "s2_ch0", "s2_ch1", "s3_ch0", "s3_ch1", "s4_ch0", "s4_ch1"]
+
+
 def test_a_file_may_end_or_forbid_what_it_likes() -> None:
     Path("x.wav").touch()
     Path("list.jsonl").symlink_to("list.jsonl")

@@ -13,8 +13,6 @@ from lhotse import CutSet, MonoCut, Recording, RecordingSet
 from lhotse.audio import AudioSource
 from numpy.typing import NDArray
 
-from speechconv.audio.command import AudioCommand
-from speechconv.audio.files import AudioFile
 from speechconv.audio.waveform import Waveform
 from speechconv.extraction.inputs import Input, find_inputs
 from tests.sounds import noise
@@ -47,8 +45,7 @@ def two_files() -> Recording:
 
 
 def samples(item: Input) -> NDArray[np.float32]:
-    source = (AudioCommand if item.is_command else AudioFile)(item.audio, item.start, item.duration)
-    with source as sound:
+    with item.open() as sound:
         channel = "mix" if item.channel is None else item.channel
         return np.concatenate(list(Waveform(sound, sample_rate=8000, channel=channel).blocks()))
 
