@@ -14,6 +14,9 @@ from typing import IO, NamedTuple
 
 from speechconv.extraction.inputs.item import Input
 
+DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
+"""What unpacking raises where the packing is damaged."""
+
 
 class Line(NamedTuple):
     """A line of a list.
@@ -68,7 +71,7 @@ def lines_of(path: str) -> Iterator[Line]:
                 text = decode(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line)
                 if text and not text.isspace():
                     yield Line(number, text)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except DAMAGE as error:
         raise ValueError(f"the list is damaged behind line {number}: {error}") from error
 
 

@@ -113,6 +113,17 @@ def test_a_gzipped_list_is_read_up_to_where_it_is_damaged() -> None:
     assert "the list is damaged behind line" in str(bad.problem)
 
 
+@pytest.mark.parametrize("name", ["list.jsonl.gz", "list.csv.gz", "list.gz"])
+@pytest.mark.parametrize("at", [3, 10, -6], ids=["header", "content", "checksum"])
+def test_a_list_that_cannot_be_unpacked_says_so(name: str, at: int) -> None:
+    packed = bytearray(gzip.compress(b'{"audio_filepath": "far.wav"}\n' * 50))
+    packed[at] ^= 0xFF
+    Path(name).write_bytes(packed)
+    *_, bad, good = find_inputs([name, "data/clips/x.wav"]).items
+    assert "the list is damaged behind line" in str(bad.problem)
+    assert good.problem is None
+
+
 def test_a_json_array_and_bare_text_are_refused_in_words() -> None:
     Path("array.json").write_text('[{"audio_filepath": "far.wav"}]')
     Path("list.txt").write_text("far.wav\n")
