@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 OVERSHOOT = 0.5
 """Seconds that a segment may end behind its sound."""
+LONGEST = 1e9
+"""Seconds, thirty years; a number beyond is no time."""
 BLOCK_VALUES = 1 << 16
 """Samples of a block, all channels together."""
 
@@ -28,8 +30,8 @@ class Segment(NamedTuple):
     """A part of a sound in seconds; `Segment()` is all of it.
 
     Attributes:
-        start: >= 0.
-        duration: > 0; None: to the end of the sound.
+        start: 0 to `LONGEST`.
+        duration: > 0, up to `LONGEST`; None: to the end of the sound.
     """
 
     start: float = 0.0
@@ -37,10 +39,12 @@ class Segment(NamedTuple):
 
     def check(self) -> Segment:
         """Itself; ValueError unless both numbers are in their range."""
-        if not (math.isfinite(self.start) and self.start >= 0):
-            raise ValueError(f"the segment's start (={self.start} s) must be a number >= 0.")
-        if self.duration is not None and not (math.isfinite(self.duration) and self.duration > 0):
-            raise ValueError(f"the segment's duration (={self.duration} s) must be a number > 0.")
+        if not 0 <= self.start <= LONGEST:
+            raise ValueError(f"the segment's start (={self.start} s) must be a number >= 0{_up_to(self.start)}.")
+        if self.duration is not None and not 0 < self.duration <= LONGEST:
+            raise ValueError(
+                f"the segment's duration (={self.duration} s) must be a number > 0{_up_to(self.duration)}."
+            )
         return self
 
     def span(self, sample_rate: int, total: int | None) -> Span:
@@ -92,6 +96,10 @@ class Span(NamedTuple):
 
     first: int
     length: int | None
+
+
+def _up_to(seconds: float) -> str:
+    return f" and <= {LONGEST:g}" if seconds > LONGEST else ""
 
 
 def _index(seconds: float, sample_rate: int) -> int:
