@@ -70,6 +70,19 @@ def test_ids_and_other_keys_are_kept_as_told() -> None:
     ]
 
 
+def test_an_end_stands_for_a_duration_and_null_for_nothing() -> None:
+    name = manifest(
+        {"audio_filepath": None, "path": "far.wav", "start": 0.5, "end": 2, "duration": None},
+        {"audio_filepath": "far.wav", "end": 3},
+        {"audio_filepath": "far.wav", "id": "x", "offset": 1, "duration": 0.25, "end": 9},
+    )
+    assert find_inputs([name]).items == [
+        Input("far-500-2000", "far.wav", 0.5, 1.5),
+        Input("far", "far.wav", 0.0, 3.0),
+        Input("x", "far.wav", 1.0, 0.25),
+    ]
+
+
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
@@ -85,6 +98,11 @@ def test_ids_and_other_keys_are_kept_as_told() -> None:
         ({"audio_filepath": "a", "offset": True}, "offset (=True) must be a number."),
         ({"audio_filepath": "a", "duration": 0}, "the segment's duration (=0.0 s) must be a number > 0."),
         ('{"audio_filepath": "a", "offset": NaN}', "the segment's start (=nan s) must be a number >= 0."),
+        (
+            {"audio_filepath": "a", "offset": 1e306},
+            "the segment's start (=1e+306 s) must be a number >= 0 and <= 1e+09.",
+        ),
+        ({"audio_filepath": "a", "start": 2, "end": 1}, "the segment's duration (=-1.0 s) must be a number > 0."),
         ({"audio_filepath": "a", "offset": 10**400}, "offset is a number beyond all seconds."),
         ({"audio_filepath": "a", "channel": 1.5}, "channel (=1.5) must be a number, counted from 0."),
     ],
