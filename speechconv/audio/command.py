@@ -114,13 +114,7 @@ class AudioCommand:
                     declared = None if header.data_bytes is None else header.data_bytes // header.frame_bytes
                     span = self._segment.span(header.sample_rate, declared)
                     self.num_samples = None if declared is None else span.length
-                    return PcmReader(
-                        stream,
-                        header.encoding,
-                        sample_rate=header.sample_rate,
-                        channels=header.channels,
-                        data_bytes=header.data_bytes,
-                    )
+                    return PcmReader.of_wav(stream, header)
             self._file = self._whole(head)
             self._check_status(self._process.wait())
             source = open_sound(self._file.fileno(), os.fstat(self._file.fileno()).st_size, self._segment)
