@@ -25,4 +25,6 @@ def _paths(stdin: BinaryIO, null_separated: bool) -> Iterator[Line]:
 
 
 def _sound(line: Line) -> Input:
+    if "\0" in line.text:
+        raise ValueError("no path holds a NUL; if each ends in one (find -print0), use -0 (null_separated).")
     return listed(id_of_path(line.text), line.text)

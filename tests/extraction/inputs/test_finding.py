@@ -40,6 +40,8 @@ def test_stdin_is_read_once_and_nul_needs_it() -> None:
     ]
     with pytest.raises(ValueError, match="but '-' is not among the inputs"):
         find_inputs(["x.wav"], null_separated=True)
+    with pytest.raises(ValueError, match=r"nothing to extract: stdin, line 1: .*, use -0 \(null_separated\)"):
+        find_inputs(["-"], stdin=io.BytesIO(b"x.wav\0y.wav\0"))
     with pytest.raises(ValueError, match="nothing to extract: -: the list names no sound"):
         find_inputs(["-"], stdin=io.BytesIO(b"\n"))
 
