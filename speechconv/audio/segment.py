@@ -124,14 +124,19 @@ def part(
     """
     first, count = segment.span(sample_rate, None)
     end = None if count is None else first + count
-    total = 0
-    for block in _regular(_cut(blocks, first, end), block_length(channels)):
-        total += len(block)
-        yield block
-    if segment.start > 0 and not total:
-        raise segment.behind(first, sample_rate)
-    if count is not None and count - total > OVERSHOOT * sample_rate:
-        raise segment.beyond(first + total, sample_rate)
+    heard = 0
+
+    def hear() -> Iterator[NDArray[np.float32]]:
+        nonlocal heard
+        for block in blocks:
+            heard += len(block)
+            yield block
+
+    yield from _regular(_cut(hear(), first, end), block_length(channels))
+    if segment.start > 0 and heard <= first:
+        raise segment.behind(heard, sample_rate)
+    if end is not None and end - heard > OVERSHOOT * sample_rate:
+        raise segment.beyond(heard, sample_rate)
 
 
 def _cut(blocks: Iterable[NDArray[np.float32]], first: int, end: int | None) -> Iterator[NDArray[np.float32]]:
