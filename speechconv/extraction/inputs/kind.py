@@ -16,7 +16,7 @@ from speechconv.extraction.inputs.item import Input
 from speechconv.extraction.inputs.json_lines import parse, read_json_lines
 from speechconv.extraction.inputs.kaldi import read_wav_scp
 from speechconv.extraction.inputs.lhotse import is_lhotse, read_lhotse
-from speechconv.extraction.inputs.lines import DAMAGE, Reading, decode, lines_of, open_list
+from speechconv.extraction.inputs.lines import DAMAGE, MARK, Reading, decode, lines_of, open_list
 from speechconv.extraction.inputs.table import PATHS, delimiter_of, read_table
 
 JSON_LINES = (".jsonl", ".ndjson")
@@ -67,7 +67,7 @@ def _extension(path: str) -> str:
 def _first_line(path: str) -> str:
     """What the first line begins with."""
     with open_list(path) as file:
-        return decode(file.readline(SNIFFED).removeprefix(b"\xef\xbb\xbf").lstrip())
+        return decode(file.readline(SNIFFED).removeprefix(MARK).lstrip())
 
 
 def _read_json(path: str, allow_commands: bool) -> Reading:

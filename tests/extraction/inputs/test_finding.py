@@ -29,6 +29,7 @@ def test_stdin_lists_a_path_a_line_or_before_each_nul() -> None:
     expected = [("a b/x", "a b/x.wav"), ("y.1", "./y.1.flac"), ("abs/z", "/abs/z.ogg"), ("\udcff", "\udcff.wav")]
     assert listed(b"a b/x.wav\n./y.1.flac\r\n\n/abs/z.ogg\n\xff.wav") == expected
     assert listed(b"a b/x.wav\0./y.1.flac\0/abs/z.ogg\0\xff.wav\0", null_separated=True) == expected
+    assert listed(b"\xef\xbb\xbfx.wav\r\n \r\ny.wav\r\n") == [("x", "x.wav"), ("y", "y.wav")]  # as Windows writes it
     assert listed(b"two\nlines.wav\0", null_separated=True) == [("two\nlines", "two\nlines.wav")]
 
 
