@@ -76,7 +76,10 @@ def test_every_command_explains_itself_with_an_example(command: str, capsys: pyt
         ),
         (["stream", "--set", "stft.center= True"], "speechconv stream: argument --set: stft.center= True is Python's"),
         (["describe", "logmel", "--set", "a=None"], "speechconv describe: argument --set: a=None is Python's"),
-        (["extract", "{sound}", "-o", "out", "--channel", "left"], "speechconv extract: argument --channel: expected"),
+        (
+            ["extract", "{sound}", "-o", "out", "--channel", "left"],
+            "speechconv extract: argument --channel: expected 'mix', 'each' or",
+        ),
         (["extract", "{sound}", "-o", "out", "--pipeline", "x.toml"], "speechconv extract: no pipeline file at x.toml"),
         (["describe", "nosuch.toml"], "speechconv describe: no pipeline file at nosuch.toml"),
         (["stream", "--raw", "s16le"], "speechconv stream: --raw and --rate go together"),

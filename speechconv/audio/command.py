@@ -27,12 +27,16 @@ HEAD_BYTES = 1 << 16
 """Taken first, to see what it is."""
 PATIENCE = 1.0
 """Seconds that a command may go on behind a fault of its sound, to tell how it ended."""
+GUARDED = 'exec 3<&0 </dev/null; { read _; kill -9 0; } <&3 >/dev/null 2>&1 & exec 3<&-; exec /bin/sh -c "$1"'
+"""Runs a command, and beside it a guard that reads from us: when we are killed, it ends the group; nobody else would.
+The command's shell takes the place of this one, so its parent and its status are what they would be without."""
 
 
 class AudioCommand:
     """The sound that a shell command writes to stdout, or a segment of it; a context manager.
 
-    The command runs in a process group of its own, which is ended with the context, whatever the command started.
+    The command runs in a process group of its own, which is ended with the context, or with this process,
+    whatever the command started.
 
     Args:
         command: for /bin/sh. Running it is as safe as whoever wrote it.
@@ -114,13 +118,7 @@ class AudioCommand:
                     declared = None if header.data_bytes is None else header.data_bytes // header.frame_bytes
                     span = self._segment.span(header.sample_rate, declared)
                     self.num_samples = None if declared is None else span.length
-                    return PcmReader(
-                        stream,
-                        header.encoding,
-                        sample_rate=header.sample_rate,
-                        channels=header.channels,
-                        data_bytes=header.data_bytes,
-                    )
+                    return PcmReader.of_wav(stream, header)
             self._file = self._whole(head)
             self._check_status(self._process.wait())
             source = open_sound(self._file.fileno(), os.fstat(self._file.fileno()).st_size, self._segment)
@@ -167,10 +165,9 @@ class AudioCommand:
 def _start(command: str, talk: IO[bytes]) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
-            command,
-            shell=True,
+            ["/bin/sh", "-c", GUARDED, "sh", command],
             bufsize=0,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=talk,
             start_new_session=True,
@@ -186,5 +183,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    assert process.stdin is not None
     assert process.stdout is not None
+    process.stdin.close()
     process.stdout.close()

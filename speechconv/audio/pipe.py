@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from speechconv.audio.error import AudioError, truncated
 from speechconv.audio.pcm import RAW_FORMATS, Encoding
-from speechconv.audio.riff import Incoming, read_header
+from speechconv.audio.riff import Incoming, WavHeader, read_header
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +46,17 @@ class PcmReader:
         self._stream = stream
         self._encoding = encoding
         self._data_bytes = data_bytes
+
+    @classmethod
+    def of_wav(cls, stream: Incoming, header: WavHeader) -> PcmReader:
+        """The samples behind a WAV header that was just read."""
+        return cls(
+            stream,
+            header.encoding,
+            sample_rate=header.sample_rate,
+            channels=header.channels,
+            data_bytes=header.data_bytes,
+        )
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
         """(n, channels) samples, n >= 1, each block with what one read brought.
@@ -86,14 +97,7 @@ def open_wav(descriptor: int) -> PcmReader:
         AudioError: not WAV, a damaged header, or another codec.
     """
     stream = Incoming(descriptor)
-    header = read_header(stream)
-    return PcmReader(
-        stream,
-        header.encoding,
-        sample_rate=header.sample_rate,
-        channels=header.channels,
-        data_bytes=header.data_bytes,
-    )
+    return PcmReader.of_wav(stream, read_header(stream))
 
 
 def open_raw(descriptor: int, encoding: str, *, sample_rate: int, channels: int = 1) -> PcmReader:

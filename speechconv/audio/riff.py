@@ -132,12 +132,14 @@ def read_header(stream: Incoming) -> WavHeader:
         AudioError: not WAV, or a header that is damaged or ends too soon.
     """
     magic, riff_size, kind = struct.unpack("<4sI4s", _need(stream, 12))
-    if magic not in (b"RIFF", b"RF64") or kind != b"WAVE":
+    if magic not in (b"RIFF", b"RF64"):
         raise AudioError(
             f"expected a WAV stream, which begins with 'RIFF'; this one begins with {magic!r}. "
             "If these are bare samples, say which: --raw s16le --rate 16000.",
             stage="decode",
         )
+    if kind != b"WAVE":
+        raise AudioError(f"expected a WAV, which is a RIFF file of kind b'WAVE', got kind {kind!r}.", stage="decode")
     fmt, long_size = None, None
     while True:
         name, size = struct.unpack("<4sI", _need(stream, 8))

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 OVERSHOOT = 0.5
 """Seconds that a segment may end behind its sound."""
+LONGEST = 1e9
+"""Seconds, thirty years; a number beyond is no time."""
 BLOCK_VALUES = 1 << 16
 """Samples of a block, all channels together."""
 
@@ -28,8 +30,8 @@ class Segment(NamedTuple):
     """A part of a sound in seconds; `Segment()` is all of it.
 
     Attributes:
-        start: >= 0.
-        duration: > 0; None: to the end of the sound.
+        start: 0 to `LONGEST`.
+        duration: > 0, up to `LONGEST`; None: to the end of the sound.
     """
 
     start: float = 0.0
@@ -37,10 +39,12 @@ class Segment(NamedTuple):
 
     def check(self) -> Segment:
         """Itself; ValueError unless both numbers are in their range."""
-        if not (math.isfinite(self.start) and self.start >= 0):
-            raise ValueError(f"the segment's start (={self.start} s) must be a number >= 0.")
-        if self.duration is not None and not (math.isfinite(self.duration) and self.duration > 0):
-            raise ValueError(f"the segment's duration (={self.duration} s) must be a number > 0.")
+        if not 0 <= self.start <= LONGEST:
+            raise ValueError(f"the segment's start (={self.start} s) must be a number >= 0{_up_to(self.start)}.")
+        if self.duration is not None and not 0 < self.duration <= LONGEST:
+            raise ValueError(
+                f"the segment's duration (={self.duration} s) must be a number > 0{_up_to(self.duration)}."
+            )
         return self
 
     def span(self, sample_rate: int, total: int | None) -> Span:
@@ -94,6 +98,10 @@ class Span(NamedTuple):
     length: int | None
 
 
+def _up_to(seconds: float) -> str:
+    return f" and <= {LONGEST:g}" if seconds > LONGEST else ""
+
+
 def _index(seconds: float, sample_rate: int) -> int:
     return math.floor(seconds * sample_rate + 0.5)
 
@@ -116,14 +124,19 @@ def part(
     """
     first, count = segment.span(sample_rate, None)
     end = None if count is None else first + count
-    total = 0
-    for block in _regular(_cut(blocks, first, end), block_length(channels)):
-        total += len(block)
-        yield block
-    if segment.start > 0 and not total:
-        raise segment.behind(first, sample_rate)
-    if count is not None and count - total > OVERSHOOT * sample_rate:
-        raise segment.beyond(first + total, sample_rate)
+    heard = 0
+
+    def hear() -> Iterator[NDArray[np.float32]]:
+        nonlocal heard
+        for block in blocks:
+            heard += len(block)
+            yield block
+
+    yield from _regular(_cut(hear(), first, end), block_length(channels))
+    if segment.start > 0 and heard <= first:
+        raise segment.behind(heard, sample_rate)
+    if end is not None and end - heard > OVERSHOOT * sample_rate:
+        raise segment.beyond(heard, sample_rate)
 
 
 def _cut(blocks: Iterable[NDArray[np.float32]], first: int, end: int | None) -> Iterator[NDArray[np.float32]]:

@@ -72,7 +72,9 @@ def _add_inputs(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--min-duration", type=float, default=0.0, metavar="S", help="skip sounds of fewer seconds")
     group.add_argument("--max-duration", type=float, metavar="S", help="skip sounds of more seconds")
     group.add_argument("--segments", metavar="FILE", help="Kaldi segments for a wav.scp; 'none' to use none")
-    group.add_argument("--allow-commands", action="store_true", help="run the commands that a wav.scp holds")
+    group.add_argument(
+        "--allow-commands", action="store_true", help="run the commands that a wav.scp or lhotse's list holds"
+    )
     group.add_argument("-0", dest="null_separated", action="store_true", help="- whose names end in NUL, not newline")
 
 

@@ -117,14 +117,14 @@ def _setting(text: str) -> tuple[str, Any]:
         return key, value
 
 
-def _channel(text: str) -> int | str:
+def _channel(text: str, words: str = "'mix'") -> int | str:
     if text == "mix" or text.isdecimal():
         return text if text == "mix" else int(text)
-    raise argparse.ArgumentTypeError(f"expected 'mix' or a number counted from 0, got {text!r}")
+    raise argparse.ArgumentTypeError(f"expected {words} or a number counted from 0, got {text!r}")
 
 
 def _channel_or_each(text: str) -> int | str:
-    return text if text == "each" else _channel(text)
+    return text if text == "each" else _channel(text, "'mix', 'each'")
 
 
 def _number_of_bytes(text: str) -> int:

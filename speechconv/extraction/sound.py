@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speechconv.audio.command import AudioCommand
 from speechconv.audio.files import AudioFile
 from speechconv.audio.waveform import Waveform
 from speechconv.extraction.inputs import Input
@@ -61,7 +60,7 @@ class Pass:
         """
         item, recipe = self._item, self._recipe
         channel = recipe.channel if item.channel is None else item.channel
-        with _opened(item) as sound:
+        with item.open() as sound:
             status = sound.status if isinstance(sound, AudioFile) else None
             self._check_duration(sound.num_samples, sound.sample_rate)
             waveform = Waveform(sound, sample_rate=self._sample_rate, channel=channel, resample=recipe.resample)
@@ -102,7 +101,3 @@ def content(path: str) -> str:
     """sha256 of a file, hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _opened(item: Input) -> AudioFile | AudioCommand:
-    return (AudioCommand if item.is_command else AudioFile)(item.audio, item.start, item.duration)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -66,7 +67,7 @@ def test_a_wav_whose_header_does_not_know_the_length_is_read_to_its_end(tmp_path
     rate, length, samples = read(AudioCommand(cat(path)))
     assert (rate, length) == (16000, None)
     np.testing.assert_array_equal(samples, read(AudioFile(path))[2])
-    assert "begins behind the end" in str(failure(cat(path), 5.0))
+    assert "begins behind the end of the sound at 4.375 s" in str(failure(cat(path), 5.0))
     assert "ends more than 0.5 s behind the end of the sound at 4.375 s" in str(failure(cat(path), 1.0, 3.9))
 
 
@@ -122,6 +123,17 @@ def test_everything_that_a_command_started_ends_with_the_context(tmp_path: Path)
     assert len(os.listdir("/proc/self/fd")) == before
     with pytest.raises(ChildProcessError):
         os.waitpid(sound._process.pid, os.WNOHANG)
+
+
+def test_a_command_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    command = f"sleep 100 & echo $$ $! > {shlex.quote(str(pids))}; wait"
+    code = "import sys; from speechconv.audio.command import AudioCommand; AudioCommand(sys.argv[1])"
+    with subprocess.Popen([sys.executable, "-c", code, command]) as process:
+        while not (pids.exists() and pids.read_text()):
+            time.sleep(0.02)
+        process.kill()
+    assert all(ends_soon(int(pid)) for pid in pids.read_text().split())
 
 
 def test_a_command_that_writes_for_ever_can_be_left(tmp_path: Path) -> None:

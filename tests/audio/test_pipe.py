@@ -207,6 +207,7 @@ def test_fewer_samples_than_declared_is_an_error_behind_those_that_came() -> Non
         (wav_bytes(b"\0" * 100, codec=0x1234, extensible=True), "codec 0x1234"),
         (wav_bytes(b"\0" * 100, bits=40), "declares 5 bytes for a sample of 1 channel"),
         (wav_bytes(b"\0" * 100, channels=0), "declares 0 channels"),
+        (b"RIFF\x40\0\0\0AVI LIST", "a RIFF file of kind b'WAVE', got kind b'AVI '"),
         (b"RIFF\x40\0\0\0WAVEdata\x04\0\0\0\0\0\0\0", "no 'fmt ' chunk"),
         (b"RIFF\x40\0\0\0WAVEfmt \x04\0\0\0\0\0\0\0data\0\0\0\0", "'fmt ' chunk of 4 bytes"),
     ],

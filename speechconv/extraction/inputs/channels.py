@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from speechconv.audio.command import AudioCommand
 from speechconv.audio.error import AudioError
-from speechconv.audio.files import AudioFile
 from speechconv.extraction.inputs.item import Input
 
 
@@ -21,7 +19,8 @@ def each_channel_of(items: Iterable[Input]) -> Iterator[Input]:
         if item.problem is not None or item.channel is not None:
             yield item
             continue
-        if before != (item.audio, item.is_command):  # segments of one sound stand one after the other
+        # segments of one sound stand one after the other; one that lies outside it tells nothing of the next
+        if not channels or before != (item.audio, item.is_command):
             before, channels = (item.audio, item.is_command), _channels(item)
         if not channels:
             yield item
@@ -29,9 +28,9 @@ def each_channel_of(items: Iterable[Input]) -> Iterator[Input]:
 
 
 def _channels(item: Input) -> int:
-    """Of the sound; 0 where it cannot be opened."""
+    """Of the sound; 0 where it, or the segment of it, cannot be opened."""
     try:
-        with (AudioCommand if item.is_command else AudioFile)(item.audio, item.start, item.duration) as sound:
+        with item.open() as sound:
             return sound.channels
     except AudioError:
         return 0

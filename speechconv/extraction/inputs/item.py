@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from speechconv.audio.command import AudioCommand
+from speechconv.audio.files import AudioFile
 from speechconv.audio.segment import Segment
 
 
@@ -32,6 +34,10 @@ class Input:
     problem: str | None = None
     stage: str = "input"
     error: str = "ValueError"
+
+    def open(self) -> AudioFile | AudioCommand:
+        """Its sound, or the segment of it; raises AudioError."""
+        return (AudioCommand if self.is_command else AudioFile)(self.audio, self.start, self.duration)
 
 
 def listed(

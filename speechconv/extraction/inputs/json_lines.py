@@ -2,8 +2,8 @@
 
     {"audio_filepath": "a/x.wav", "offset": 1.25, "duration": 2.5, "id": "x-1", "text": ...}
 
-As in NeMo, `duration` seconds are read from `offset` (0) on. A relative path counts from the folder of the manifest if
-it is there, else from the working directory.
+As in NeMo, `duration` seconds are read from `offset` (0) on; where there is no duration, up to `end`. A relative path
+counts from the folder of the manifest if it is there, else from the working directory.
 """
 
 from __future__ import annotations
@@ -60,13 +60,15 @@ def channel_of(entry: dict[str, Any]) -> int | None:
 
 def _entry(line: Line, path: str) -> Input:
     entry = parse(line)
-    audio = next((entry[key] for key in PATHS if key in entry), None)
+    audio = next((entry[key] for key in PATHS if entry.get(key) is not None), None)
     if isinstance(audio, dict):  # Hugging Face's Audio: {"path": ..., "bytes": null}
         audio = audio.get("path")
     if not isinstance(audio, str):
         raise ValueError(f"expected the path of a sound under 'audio_filepath' (or {', '.join(PATHS[1:])}).")
     start = next((found for key in STARTS if (found := number(entry, key)) is not None), None)
-    duration = number(entry, "duration")
+    end, duration = number(entry, "end"), number(entry, "duration")
+    if duration is None and end is not None:
+        duration = end - (start or 0.0)
     given = next((key for key in IDS if entry.get(key) is not None), None)
     return listed(
         entry[given] if given else id_of_path(audio, start, duration),

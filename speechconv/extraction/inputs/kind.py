@@ -16,7 +16,7 @@ from speechconv.extraction.inputs.item import Input
 from speechconv.extraction.inputs.json_lines import parse, read_json_lines
 from speechconv.extraction.inputs.kaldi import read_wav_scp
 from speechconv.extraction.inputs.lhotse import is_lhotse, read_lhotse
-from speechconv.extraction.inputs.lines import Reading, decode, lines_of, open_list
+from speechconv.extraction.inputs.lines import DAMAGE, MARK, Reading, decode, lines_of, open_list
 from speechconv.extraction.inputs.table import PATHS, delimiter_of, read_table
 
 JSON_LINES = (".jsonl", ".ndjson")
@@ -45,6 +45,8 @@ def read_list(path: str, segments: str | None, allow_commands: bool) -> Reading 
         return read_wav_scp(path, segments, allow_commands)
     try:
         first = _first_line(path)
+    except DAMAGE as error:
+        return Reading("damaged list", _only(path, f"the list is damaged behind line 0: {error}"))
     except OSError:
         return None  # opening it as a sound says why
     if extension in JSON_LINES or first.startswith("{"):
@@ -65,10 +67,7 @@ def _extension(path: str) -> str:
 def _first_line(path: str) -> str:
     """What the first line begins with."""
     with open_list(path) as file:
-        try:
-            return decode(file.readline(SNIFFED).removeprefix(b"\xef\xbb\xbf").lstrip())
-        except EOFError:
-            return ""
+        return decode(file.readline(SNIFFED).removeprefix(MARK).lstrip())
 
 
 def _read_json(path: str, allow_commands: bool) -> Reading:

@@ -39,8 +39,8 @@ def _entry(entry: dict[str, Any], path: str, allow_commands: bool) -> Input:
     if kind not in ("MonoCut", "MultiCut"):
         raise ValueError(f"{kind} {entry.get('id')!r} is in no file; save its audio first (cut.save_audio).")
     recording = entry.get("recording")
-    if not isinstance(recording, dict):
-        raise ValueError(f"the cut {entry.get('id')!r} has no recording.")
+    if not isinstance(recording, dict) or "sources" not in recording:
+        raise ValueError(f"the cut {entry.get('id')!r} has no recording with sources.")
     start, duration = number(entry, "start"), number(entry, "duration")
     wanted = entry.get("channel")
     channels = wanted if isinstance(wanted, list) else [wanted]
@@ -96,6 +96,8 @@ def _source(recording: dict[str, Any], wanted: list[Any] | None) -> tuple[dict[s
 
 def _check_transforms(recording: dict[str, Any]) -> None:
     transforms = recording.get("transforms") or []
+    if not isinstance(transforms, list):
+        raise ValueError(f"expected a list of transforms, got {type(transforms).__name__}.")
     names = [step.get("name") if isinstance(step, dict) else step for step in transforms]
     others = [str(name) for name in names if name != "Resample"]
     if others:

@@ -9,10 +9,15 @@ import contextlib
 import gzip
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, NamedTuple
 
 from speechconv.extraction.inputs.item import Input
+
+MARK = b"\xef\xbb\xbf"
+"""Of byte order, in UTF-8."""
+DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
+"""What unpacking raises where the packing is damaged."""
 
 
 class Line(NamedTuple):
@@ -64,12 +69,19 @@ def lines_of(path: str) -> Iterator[Line]:
     number = 0
     try:
         with open_list(path) as file:
-            for number, line in enumerate(file, 1):
-                text = decode(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line)
-                if text and not text.isspace():
-                    yield Line(number, text)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            for line in numbered(file):
+                number = line.number
+                yield line
+    except DAMAGE as error:
         raise ValueError(f"the list is damaged behind line {number}: {error}") from error
+
+
+def numbered(lines: Iterable[bytes]) -> Iterator[Line]:
+    """Those of `lines` that hold anything, without the mark that Windows puts before the first."""
+    for number, line in enumerate(lines, 1):
+        text = decode(line.removeprefix(MARK) if number == 1 else line)
+        if text and not text.isspace():
+            yield Line(number, text)
 
 
 def decode(line: bytes) -> str:

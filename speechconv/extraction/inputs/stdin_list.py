@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from speechconv.extraction.inputs.item import Input, id_of_path, listed
-from speechconv.extraction.inputs.lines import Line, Reading, decode, guarded
+from speechconv.extraction.inputs.lines import Line, Reading, guarded, numbered
 
 STDIN = "-"
 
@@ -17,12 +17,15 @@ def read_stdin(stdin: BinaryIO, null_separated: bool) -> Reading:
 
 
 def _paths(stdin: BinaryIO, null_separated: bool) -> Iterator[Line]:
-    lines = stdin.read().split(b"\0") if null_separated else stdin
-    for number, line in enumerate(lines, 1):
-        text = line.decode("utf-8", "surrogateescape") if null_separated else decode(line)
-        if text:
-            yield Line(number, text)
+    if not null_separated:
+        yield from numbered(stdin)
+        return
+    for number, path in enumerate(stdin.read().split(b"\0"), 1):
+        if path:
+            yield Line(number, path.decode("utf-8", "surrogateescape"))
 
 
 def _sound(line: Line) -> Input:
+    if "\0" in line.text:
+        raise ValueError("no path holds a NUL; if each ends in one (find -print0), use -0 (null_separated).")
     return listed(id_of_path(line.text), line.text)

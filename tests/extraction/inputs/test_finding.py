@@ -29,6 +29,7 @@ def test_stdin_lists_a_path_a_line_or_before_each_nul() -> None:
     expected = [("a b/x", "a b/x.wav"), ("y.1", "./y.1.flac"), ("abs/z", "/abs/z.ogg"), ("\udcff", "\udcff.wav")]
     assert listed(b"a b/x.wav\n./y.1.flac\r\n\n/abs/z.ogg\n\xff.wav") == expected
     assert listed(b"a b/x.wav\0./y.1.flac\0/abs/z.ogg\0\xff.wav\0", null_separated=True) == expected
+    assert listed(b"\xef\xbb\xbfx.wav\r\n \r\ny.wav\r\n") == [("x", "x.wav"), ("y", "y.wav")]  # as Windows writes it
     assert listed(b"two\nlines.wav\0", null_separated=True) == [("two\nlines", "two\nlines.wav")]
 
 
@@ -40,6 +41,8 @@ def test_stdin_is_read_once_and_nul_needs_it() -> None:
     ]
     with pytest.raises(ValueError, match="but '-' is not among the inputs"):
         find_inputs(["x.wav"], null_separated=True)
+    with pytest.raises(ValueError, match=r"nothing to extract: stdin, line 1: .*, use -0 \(null_separated\)"):
+        find_inputs(["-"], stdin=io.BytesIO(b"x.wav\0y.wav\0"))
     with pytest.raises(ValueError, match="nothing to extract: -: the list names no sound"):
         find_inputs(["-"], stdin=io.BytesIO(b"\n"))
 
@@ -94,6 +97,14 @@ def test_each_channel_is_an_input_by_the_header() -> None:
         ("s4_ch0", 0.5, 0), ("s4_ch1", 0.5, 1), ("s5_ch0", 0.0, 0), ("s5_ch1", 0.0, 1), ("s5_ch2", 0.0, 2),
         ("s6", 0.0, None), ("two_ch0", 0.0, 0), ("two_ch1", 0.0, 1),
     ]  # fmt: skip
+
+
+def test_a_segment_outside_its_sound_leaves_the_channels_of_the_next() -> None:
+    soundfile.write("two.flac", np.zeros((8000, 2)), 8000)
+    Path("wav.scp").write_text("two two.flac\n")
+    Path("segments").write_text("s1 two 0.9 5\ns2 two 0.5 1\ns3 two 2 3\ns4 two 0 0.5\n")
+    found = find_inputs(["wav.scp"], each_channel=True).items
+    assert [item.id for item in found] == ["s1", "s2_ch0", "s2_ch1", "s3_ch0", "s3_ch1", "s4_ch0", "s4_ch1"]
 
 
 def test_a_file_may_end_or_forbid_what_it_likes() -> None:

@@ -70,6 +70,19 @@ def test_ids_and_other_keys_are_kept_as_told() -> None:
     ]
 
 
+def test_an_end_stands_for_a_duration_and_null_for_nothing() -> None:
+    name = manifest(
+        {"audio_filepath": None, "path": "far.wav", "start": 0.5, "end": 2, "duration": None},
+        {"audio_filepath": "far.wav", "end": 3},
+        {"audio_filepath": "far.wav", "id": "x", "offset": 1, "duration": 0.25, "end": 9},
+    )
+    assert find_inputs([name]).items == [
+        Input("far-500-2000", "far.wav", 0.5, 1.5),
+        Input("far", "far.wav", 0.0, 3.0),
+        Input("x", "far.wav", 1.0, 0.25),
+    ]
+
+
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
@@ -85,6 +98,11 @@ def test_ids_and_other_keys_are_kept_as_told() -> None:
         ({"audio_filepath": "a", "offset": True}, "offset (=True) must be a number."),
         ({"audio_filepath": "a", "duration": 0}, "the segment's duration (=0.0 s) must be a number > 0."),
         ('{"audio_filepath": "a", "offset": NaN}', "the segment's start (=nan s) must be a number >= 0."),
+        (
+            {"audio_filepath": "a", "offset": 1e306},
+            "the segment's start (=1e+306 s) must be a number >= 0 and <= 1e+09.",
+        ),
+        ({"audio_filepath": "a", "start": 2, "end": 1}, "the segment's duration (=-1.0 s) must be a number > 0."),
         ({"audio_filepath": "a", "offset": 10**400}, "offset is a number beyond all seconds."),
         ({"audio_filepath": "a", "channel": 1.5}, "channel (=1.5) must be a number, counted from 0."),
     ],
@@ -111,6 +129,17 @@ def test_a_gzipped_list_is_read_up_to_where_it_is_damaged() -> None:
     assert len(good) > 10_000
     assert [item.id for item in good] == [str(number) for number in range(len(good))]
     assert "the list is damaged behind line" in str(bad.problem)
+
+
+@pytest.mark.parametrize("name", ["list.jsonl.gz", "list.csv.gz", "list.gz"])
+@pytest.mark.parametrize("at", [3, 10, -6], ids=["header", "content", "checksum"])
+def test_a_list_that_cannot_be_unpacked_says_so(name: str, at: int) -> None:
+    packed = bytearray(gzip.compress(b'{"audio_filepath": "far.wav"}\n' * 50))
+    packed[at] ^= 0xFF
+    Path(name).write_bytes(packed)
+    *_, bad, good = find_inputs([name, "data/clips/x.wav"]).items
+    assert "the list is damaged behind line" in str(bad.problem)
+    assert good.problem is None
 
 
 def test_a_json_array_and_bare_text_are_refused_in_words() -> None:

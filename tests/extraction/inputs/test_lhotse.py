@@ -13,8 +13,6 @@ from lhotse import CutSet, MonoCut, Recording, RecordingSet
 from lhotse.audio import AudioSource
 from numpy.typing import NDArray
 
-from speechconv.audio.command import AudioCommand
-from speechconv.audio.files import AudioFile
 from speechconv.audio.waveform import Waveform
 from speechconv.extraction.inputs import Input, find_inputs
 from tests.sounds import noise
@@ -47,8 +45,7 @@ def two_files() -> Recording:
 
 
 def samples(item: Input) -> NDArray[np.float32]:
-    source = (AudioCommand if item.is_command else AudioFile)(item.audio, item.start, item.duration)
-    with source as sound:
+    with item.open() as sound:
         channel = "mix" if item.channel is None else item.channel
         return np.concatenate(list(Waveform(sound, sample_rate=8000, channel=channel).blocks()))
 
@@ -137,3 +134,21 @@ def test_a_recording_of_another_shape_is_a_problem(sources: str) -> None:
     _, bad = find_inputs(["recordings.jsonl"]).items
     assert "source" in str(bad.problem)
     assert os.path.basename(bad.audio) == "recordings.jsonl:2"
+
+
+@pytest.mark.parametrize("recording", ['{"id": "b"}', '{"id": "b", "sources": 3}'])
+def test_a_cut_of_a_recording_of_another_shape_is_a_problem(recording: str) -> None:
+    CutSet.from_cuts([mono().to_cut()]).to_file("cuts.jsonl")
+    bare = f'{{"id": "b", "type": "MonoCut", "start": 0, "channel": 0, "recording": {recording}}}\n'
+    Path("cuts.jsonl").write_text(Path("cuts.jsonl").read_text() + bare)
+    good, bad = find_inputs(["cuts.jsonl"]).items
+    assert good.problem is None
+    assert "source" in str(bad.problem)
+
+
+def test_transforms_of_another_shape_are_a_problem() -> None:
+    source = '"sources": [{"type": "file", "channels": [0], "source": "mono.wav"}]'
+    Path("recordings.jsonl").write_text(f'{{"id": "a", {source}}}\n{{"id": "b", {source}, "transforms": 3}}\n')
+    good, bad = find_inputs(["recordings.jsonl"]).items
+    assert good.problem is None
+    assert bad.problem == "recordings.jsonl, line 2: expected a list of transforms, got int."
