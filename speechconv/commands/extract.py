@@ -98,7 +98,7 @@ def _add_work(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--shard",
         metavar="I/N|auto",
-        help="part I (from 0) of N of the inputs, for `speechconv merge`; auto: see Slurm",
+        help="part I (from 0) of N of the inputs, for `speechconv merge`; auto: of Slurm's array or torchrun",
     )
     group.add_argument(
         "--progress",
