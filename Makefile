@@ -20,8 +20,9 @@ demo: $(READY)  ## extract log-mel features of audio_samples/ into demo_features
 	$(BIN)/speechconv describe logmel
 	head -n 3 demo_features/manifest.jsonl
 
+# Two processes of one thread each: torch's own threads would fight for the cores.
 test: $(READY) check  ## formatting, lint, types, then the whole suite with doctests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-browser: $(READY)  ## the reports in headless Chromium (apt-get install chromium chromium-driver)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,browser]'
