@@ -34,6 +34,11 @@ def mirror_index(positions: Tensor, length: Tensor | int, kind: MirrorKind = "re
 def mirrored(x: Tensor, lengths: Tensor | None, mirror: Mirror) -> Tensor:
     """A waveform (batch, samples >= 1) with each row's own mirror on both sides of its signal."""
     samples = x.shape[1]
+    if lengths is None:  # the ends alone: most of a long signal stays where it is
+        before = torch.arange(-mirror.left, 0, device=x.device)
+        after = torch.arange(samples, samples + mirror.right, device=x.device)
+        left, right = (x[:, mirror_index(end, samples, mirror.kind)] for end in (before, after))
+        return torch.cat((left, x, right), 1)
     positions = torch.arange(-mirror.left, samples + mirror.right, device=x.device)[None]
-    index = mirror_index(positions, samples if lengths is None else lengths[:, None], mirror.kind)
+    index = mirror_index(positions, lengths[:, None], mirror.kind)
     return x.gather(1, index.expand(x.shape[0], -1))

@@ -123,6 +123,7 @@ def _add_resume(group: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from speechconv.extraction import extract
+    from speechconv.extraction.memory import keep_freed_memory
     from speechconv.stores.registry import store_named
 
     if args.null_separated and "-" not in args.inputs:
@@ -130,6 +131,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.inputs:
         raise ValueError("no input was named; expected files, folders, globs, lists, or - for a list on stdin.")
     source, overrides = chosen_pipeline(args)
+    keep_freed_memory()
     options = {name: getattr(args, name) for name in OPTIONS}
     if args.output == ARK_STDOUT:
         store_named("kaldi").check(args.dtype)

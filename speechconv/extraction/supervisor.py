@@ -28,6 +28,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from speechconv.extraction.inputs import Input
+from speechconv.extraction.memory import keep_freed_memory
 from speechconv.extraction.recipe import Facts, Recipe
 from speechconv.extraction.supply import Supply
 from speechconv.extraction.task import HANDFUL, Results, Stop, Task
@@ -284,6 +285,7 @@ def work(connection: Connection, packed: bytes, handful: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    keep_freed_memory()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
             _serve(connection, pickle.loads(packed), handful)

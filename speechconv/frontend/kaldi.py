@@ -14,6 +14,7 @@ import math
 from typing import Literal, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from speechconv.checks import check_choice, check_count, check_flag, check_number
@@ -107,7 +108,8 @@ class KaldiSTFT(ExactConstants):
         self.geometry = kaldi_geometry(win_length, hop_length, snip_edges=snip_edges)
         self.tile = None if dither else max(1, TILE_SAMPLES // n_fft)  # a tile does not know its frames' indices
         self.out_channels = n_fft // 2 + 1
-        self.register_exact("scaled_window", scale * kaldi_window(window, win_length))
+        scaled = scale * kaldi_window(window, win_length)
+        self.register_exact("scaled_window", F.pad(scaled, (0, n_fft - win_length)))
 
     def valid(self, x: Tensor) -> Tensor:
         return self._spectrum(x, torch.zeros(1, dtype=torch.int64, device=x.device))
@@ -123,10 +125,11 @@ class KaldiSTFT(ExactConstants):
             frames = (frames + self._noise(first, frames)).contiguous()  # one order of summation, so one mean
         if self.remove_dc_offset:
             frames = frames - frames.mean(2, keepdim=True)
-        if self.preemphasis:
-            risen = torch.sub(frames[..., 1:], frames[..., :-1], alpha=self.preemphasis)
-            frames = torch.cat(((1 - self.preemphasis) * frames[..., :1], risen), 2)
-        spectrum = transform(frames * self.exact("scaled_window"), self.n_fft)
+        begun = (1 - self.preemphasis) * frames[..., :1]
+        risen = torch.sub(frames[..., 1:], frames[..., :-1], alpha=self.preemphasis)
+        zeros = risen.new_zeros(()).expand(*risen.shape[:2], self.n_fft - self.win_length)
+        whole = torch.cat((begun, risen, zeros), 2)
+        spectrum = transform(whole.mul_(self.exact("scaled_window")), self.n_fft)
         return modulus(spectrum, self.output).to(x.dtype)
 
     def _noise(self, first: Tensor, frames: Tensor) -> Tensor:

@@ -24,4 +24,7 @@ def transform(frames: Tensor, n_fft: int) -> Tensor:
 
 def modulus(spectrum: Tensor, output: str) -> Tensor:
     """For "magnitude" |X|, whose gradient at 0 is 0; for "power" |X|^2."""
-    return spectrum.abs() if output == "magnitude" else spectrum.real.square() + spectrum.imag.square()
+    if output == "magnitude":
+        return spectrum.abs()
+    squares = torch.view_as_real(spectrum).square()  # one pass over what lies together in memory
+    return squares[..., 0] + squares[..., 1]
