@@ -26,6 +26,7 @@ The map, in the order of the signal:
     stores      features on disk: npy, Kaldi, HDF5, tar, safetensors, Parquet; FeatureReader, convert, check, statistics
     extraction  extract: sounds -> features, manifest, error report; any input, any number of workers
     runs        what extract left: report, merge of its shards
+    memory      freed memory kept by processes of our own
     global_cmvn  with_cmvn: a pipeline normalised by the statistics of a corpus
     pages       what the HTML reports are made of
     verification  verify: learned filters against the STFT

@@ -123,7 +123,7 @@ def _add_resume(group: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from speechconv.extraction import extract
-    from speechconv.extraction.memory import keep_freed_memory
+    from speechconv.memory import keep_freed_memory
     from speechconv.stores.registry import store_named
 
     if args.null_separated and "-" not in args.inputs:

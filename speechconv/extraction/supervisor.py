@@ -28,10 +28,10 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from speechconv.extraction.inputs import Input
-from speechconv.extraction.memory import keep_freed_memory
 from speechconv.extraction.recipe import Facts, Recipe
 from speechconv.extraction.supply import Supply
 from speechconv.extraction.task import HANDFUL, Results, Stop, Task
+from speechconv.memory import keep_freed_memory
 from speechconv.stores.feature_file import temporary_name
 from speechconv.stores.ids import file_name
 from speechconv.stores.manifest import ErrorLine, Line, ManifestLine

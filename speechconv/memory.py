@@ -18,7 +18,7 @@ MAPPED_BYTES = 1 << 25
 def keep_freed_memory() -> bool:
     """Keep up to 256 MiB of freed memory for what comes next; False where the C library has no such setting.
 
-    For processes whose only work is extraction: it holds for the whole process, until its end.
+    For processes whose only work is extraction or training: it holds for the whole process, until its end.
 
     Source: mallopt(3).
     """

@@ -9,7 +9,7 @@ import pytest
 
 LOOP = """
 import resource, sys
-from speechconv.extraction.memory import keep_freed_memory
+from speechconv.memory import keep_freed_memory
 
 kept = sys.argv[1] == "keep" and keep_freed_memory()
 def turn():
