@@ -1,0 +1,1 @@
+"""What the CTC recipes share, in the order of the work: vocabulary, model, training, decoding, scoring, run folder."""

@@ -1,0 +1,1 @@
+"""Connected spoken digits with CTC: prepare, train, evaluate, stream, report."""

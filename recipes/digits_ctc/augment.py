@@ -1,0 +1,104 @@
+"""What training does to its utterances: other speeds, levels, rooms' colours and noises; holes in the frames.
+
+speed       resampled, so that pitch and formants move with it
+tilt        y[n] = x[n] + a x[n - 1]: darker for a > 0, brighter for a < 0
+noise       white to brown, at a given ratio to the whole
+SpecAugment stretches of time and of channels set to the utterance's mean
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import soxr
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recipes.digits_ctc.corpus import SAMPLE_RATE, Samples
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges that are drawn from evenly.
+
+    Args:
+        speeds: factors, one an utterance.
+        gain_db: of the whole, smallest and largest.
+        tilt: a, smallest and largest.
+        snr_db: of the noise, smallest and largest.
+        noisy: share of utterances that get noise.
+        time_masks, time_mask: how many stretches of time are blotted out, and the longest of them in frames.
+        channel_masks, channel_mask: the same of channels, the longest as a share of them.
+    """
+
+    speeds: Sequence[float] = (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2)
+    gain_db: tuple[float, float] = (-20.0, 20.0)
+    tilt: tuple[float, float] = (-0.6, 0.6)
+    snr_db: tuple[float, float] = (5.0, 40.0)
+    noisy: float = 0.7
+    time_masks: int = 2
+    time_mask: int = 10
+    channel_masks: int = 2
+    channel_mask: float = 0.15
+
+    def sound(self, wav: Samples, generator: np.random.Generator) -> Samples:
+        """An utterance as another microphone in another room may have had it."""
+        heard = wav + generator.uniform(*self.tilt) * np.concatenate((wav[:1] * 0, wav[:-1]))
+        if generator.random() < self.noisy:
+            ratio = 10 ** (-generator.uniform(*self.snr_db) / 20)
+            noise = coloured_noise(len(wav), generator.uniform(0, 2), generator)
+            heard = heard + noise * ratio * np.sqrt(np.mean(np.square(heard)))
+        return (heard * 10 ** (generator.uniform(*self.gain_db) / 20)).astype(np.float32)
+
+
+def coloured_noise(samples: int, slope: float, generator: np.random.Generator) -> NDArray[np.float64]:
+    """Gaussian noise of power 1 / f^slope, RMS 1."""
+    spectrum = np.fft.rfft(generator.standard_normal(samples))
+    spectrum *= np.maximum(np.arange(len(spectrum)), 1) ** (-slope / 2)
+    noise = np.fft.irfft(spectrum, samples)
+    return noise / np.sqrt(np.mean(np.square(noise)))
+
+
+def faster(wav: Samples, speed: float) -> Samples:
+    """`wav` played `speed` times as fast, pitch and all.
+
+    >>> len(faster(np.zeros(8000, np.float32), 1.25))
+    6400
+    """
+    return wav if speed == 1 else soxr.resample(wav, SAMPLE_RATE * speed, SAMPLE_RATE)
+
+
+@dataclass(frozen=True)
+class SpecAugment:
+    """Holes in the frames of a batch.
+
+    Source: Park et al. 2019, SpecAugment (arXiv 1904.08779).
+    """
+
+    augmentation: Augmentation
+    seed: int
+
+    def __call__(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """(batch, frames, channels) with each row's holes at the row's own mean."""
+        generator = np.random.default_rng(self.seed)
+        own, channels = self.augmentation, frames.shape[2]
+        keep = np.ones(frames.shape, bool)
+        widest = max(1, round(own.channel_mask * channels))
+        for row, count in enumerate(lengths.tolist()):
+            for _ in range(own.time_masks):
+                start, stop = _stretch(count, min(own.time_mask, count // 4), generator)
+                keep[row, start:stop] = False
+            for _ in range(own.channel_masks):
+                start, stop = _stretch(channels, widest, generator)
+                keep[row, :, start:stop] = False
+        mean = frames.sum((1, 2), keepdim=True) / (lengths[:, None, None].clip(min=1) * channels)
+        return torch.where(torch.from_numpy(keep).to(frames.device), frames, mean.detach())
+
+
+def _stretch(size: int, longest: int, generator: np.random.Generator) -> tuple[int, int]:
+    length = int(generator.integers(longest + 1))
+    start = int(generator.integers(size - length + 1))
+    return start, start + length

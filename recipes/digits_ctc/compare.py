@@ -1,0 +1,82 @@
+"""Train and test every front-end on every fold; what is done is not done again.
+
+python recipes/digits_ctc/compare.py --data FSDD --output runs --jobs 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from recipes.ctc.command import run_command
+from recipes.digits_ctc.config import front_ends
+from recipes.digits_ctc.corpus import find_clips, folds
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Job:
+    """One front-end on one fold."""
+
+    data: Path
+    output: Path
+    config: str
+    fold: str
+    seed: int
+    live: bool
+
+    @property
+    def run(self) -> Path:
+        name = self.config + ("-live" if self.live else "")
+        return self.output / name / f"{self.fold}-seed{self.seed}"
+
+    def __call__(self) -> str:
+        """Train and test, in processes of one thread."""
+        if not (self.run / "metrics.json").exists():
+            train = ["train.py", "--config", self.config, "--fold", self.fold, "--seed", str(self.seed)]
+            self._python(*train, *["--live"] * self.live, "--output", str(self.run))
+            self._python("evaluate.py", str(self.run))
+        return f"{self.run} done"
+
+    def _python(self, script: str, *arguments: str) -> None:
+        command = [sys.executable, str(HERE / script), *arguments, "--data", str(self.data), "--threads", "1"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ValueError(f"{' '.join(command)} failed: {done.stderr.strip().splitlines()[-1]}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with recordings/{digit}_{speaker}_{take}.wav")
+    parser.add_argument("--output", type=Path, default=Path("runs"), help="folder for the runs")
+    parser.add_argument("--configs", nargs="+", default=front_ends(), help="front-ends (default: all)")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, of one thread each")
+    args = parser.parse_args(arguments)
+    run_command(lambda: compare(list(jobs(args)), args.jobs))
+
+
+def jobs(args: argparse.Namespace) -> Iterator[Job]:
+    """The fixed front-end first, live too, then the others."""
+    names = [fold.name for fold in folds(find_clips(args.data))]
+    configs = sorted(args.configs, key=lambda config: config != "logmel")
+    for seed in args.seeds:
+        for config in configs:
+            for live in (False, True) if config == "logmel" else (False,):
+                yield from (Job(args.data, args.output, config, fold, seed, live) for fold in names)
+
+
+def compare(work: Sequence[Job], at_once: int) -> None:
+    with ThreadPoolExecutor(at_once) as pool:
+        for number, message in enumerate(pool.map(Job.__call__, work), 1):
+            print(f"{number}/{len(work)} {message}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

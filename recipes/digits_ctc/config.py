@@ -1,0 +1,114 @@
+"""What a run follows from: a front-end (a pipeline's TOML), the settings that all front-ends share, data and fold.
+
+configs/logmel.toml ...    front-ends: `speechconv describe recipes/digits_ctc/configs/logmel.toml`
+settings.toml              [acoustic], [training], [augmentation]
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+import speechconv as sc
+from recipes.ctc.recogniser import Recogniser
+from recipes.ctc.trainer import Training
+from recipes.digits_ctc.acoustic import Acoustic
+from recipes.digits_ctc.augment import Augmentation
+from recipes.digits_ctc.corpus import DIGITS, SAMPLE_RATE, Fold
+from speechconv.checks import check_known
+
+FOLDER = Path(__file__).parent
+CONFIGS = FOLDER / "configs"
+SETTINGS = FOLDER / "settings.toml"
+
+Part = TypeVar("Part", Acoustic, Training, Augmentation)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Of one run.
+
+    Args:
+        name: of the front-end's file.
+        front: its TOML.
+        acoustic, training, augmentation: the settings.
+    """
+
+    name: str
+    front: str
+    acoustic: Acoustic
+    training: Training
+    augmentation: Augmentation
+
+    def build(self) -> Recogniser:
+        """The recogniser as it begins, by the seed."""
+        torch.manual_seed(self.training.seed)
+        front = sc.Pipeline.from_toml(self.front)
+        if front.sample_rate != SAMPLE_RATE:
+            raise ValueError(f"{self.name} is for {front.sample_rate} Hz, the recordings have {SAMPLE_RATE} Hz.")
+        acoustic = self.acoustic.build(front.output_dim)
+        return Recogniser(front, acoustic, self.acoustic.channels, len(DIGITS))
+
+    def record(self, fold: Fold) -> dict[str, Any]:
+        """Everything that the trained weights follow from, for the run's folder."""
+        names = sorted(f"{clip.path.name}:{clip.path.stat().st_size}" for clip in fold.training)
+        data = {"fold": fold.name, "files": len(names), "sha256": hashlib.sha256("\n".join(names).encode()).hexdigest()}
+        return {"name": self.name, "tokens": list(DIGITS.tokens), "data": data, "front": self.front} | {
+            part: _plain(asdict(getattr(self, part))) for part in ("acoustic", "training", "augmentation")
+        }
+
+
+def load_config(name: str, *, settings: Path = SETTINGS, live: bool = False, **training: Any) -> Config:
+    """A config by the front-end's name ("logmel", "logmel.toml") or path.
+
+    Args:
+        name: of a file in configs/, or a path.
+        settings: TOML of what all front-ends share.
+        live: an acoustic model that does not look ahead.
+        training: values of `Training` that hold instead, where they are not None.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: an unknown table, key or stage.
+    """
+    path = _find(name)
+    tables = tomllib.loads(settings.read_text("utf-8"))
+    check_known(tables, ("acoustic", "training", "augmentation"), "table", str(settings))
+    acoustic = _part(Acoustic, tables.get("acoustic", {}), settings)
+    given = {key: value for key, value in training.items() if value is not None}
+    return Config(
+        name=path.stem + ("-live" if live else ""),
+        front=path.read_text("utf-8"),
+        acoustic=replace(acoustic, padding="causal") if live else acoustic,
+        training=_part(Training, tables.get("training", {}) | given, settings),
+        augmentation=_part(Augmentation, tables.get("augmentation", {}), settings),
+    )
+
+
+def front_ends() -> list[str]:
+    """Names of the front-ends in configs/."""
+    return sorted(path.stem for path in CONFIGS.glob("*.toml"))
+
+
+def _find(name: str) -> Path:
+    for path in (Path(name), CONFIGS / name, CONFIGS / f"{name}.toml"):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(f"no config {name}; expected a file of your own, or one of {', '.join(front_ends())}.")
+
+
+def _part(kind: type[Part], table: Mapping[str, Any], where: Path) -> Part:
+    check_known(table, [field.name for field in fields(kind)], "key", str(where))
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    return kind(**values)
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """As JSON gives it back."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}

@@ -1,0 +1,149 @@
+"""Recordings of single digits, and how speakers and takes are split into training and test.
+
+recordings/{digit}_{speaker}_{take}.wav        as the Free Spoken Digit Dataset has it; .flac too
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recipes.ctc.vocabulary import Vocabulary
+from speechconv.audio.error import AudioError
+from speechconv.audio.files import AudioFile
+
+Samples = NDArray[np.float32]
+
+SAMPLE_RATE = 8000
+DIGITS = Vocabulary(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"))
+OFFICIAL_TAKES = 5
+"""The first takes of each digit and speaker are the official test set."""
+NAME = re.compile(r"(\d)_([^_]+)_(\d+)\.(wav|flac)")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A recording of one digit."""
+
+    path: Path
+    digit: int
+    speaker: str
+    take: int
+
+    @property
+    def word(self) -> str:
+        return DIGITS.tokens[self.digit]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What to train on, and what to test on.
+
+    Args:
+        name: "official", "all", or "without-" and the speakers that are left for the test.
+        training, test: clips.
+
+    Raises:
+        ValueError: nothing to train on, or nothing to test on.
+    """
+
+    name: str
+    training: tuple[Clip, ...]
+    test: tuple[Clip, ...]
+
+    def __post_init__(self) -> None:
+        for part, clips in (("train", self.training), ("test", self.test)):
+            if not clips:
+                raise ValueError(f"fold {self.name!r} is empty: no recording is left to {part} on.")
+
+
+def find_clips(data: Path) -> list[Clip]:
+    """All recordings of a folder, in the order of their names.
+
+    Raises:
+        FileNotFoundError: no such folder, or none in it.
+    """
+    folder = data / "recordings" if (data / "recordings").is_dir() else data
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder {data}; expected one with recordings/{{digit}}_{{speaker}}_{{take}}.wav.")
+    named = [(path, NAME.fullmatch(path.name)) for path in sorted(folder.iterdir())]
+    clips = [Clip(path, int(name[1]), name[2], int(name[3])) for path, name in named if name]
+    if not clips:
+        raise FileNotFoundError(
+            f"{folder} holds no {{digit}}_{{speaker}}_{{take}}.wav; expected a clone of the Free Spoken Digit Dataset."
+        )
+    return clips
+
+
+def speakers(clips: Sequence[Clip]) -> list[str]:
+    return sorted({clip.speaker for clip in clips})
+
+
+def official(clips: Sequence[Clip]) -> Fold:
+    """The data set's own split: all speakers in both parts, the first takes for the test."""
+    training = tuple(clip for clip in clips if clip.take >= OFFICIAL_TAKES)
+    return Fold("official", training, tuple(clip for clip in clips if clip.take < OFFICIAL_TAKES))
+
+
+def leave_out(clips: Sequence[Clip], names: Sequence[str]) -> Fold:
+    """Train on all speakers but `names`, test on these.
+
+    Raises:
+        ValueError: a speaker that is not there, or nobody left.
+    """
+    known = speakers(clips)
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise ValueError(f"no speaker {', '.join(unknown) or '(none named)'} in the data; it has {', '.join(known)}.")
+    training = tuple(clip for clip in clips if clip.speaker not in names)
+    test = tuple(clip for clip in clips if clip.speaker in names)
+    return Fold(f"without-{'-'.join(sorted(names))}", training, test)
+
+
+def everything(clips: Sequence[Clip]) -> Fold:
+    """Train on all there is; the official takes are scored, but they were trained on."""
+    return Fold("all", tuple(clips), official(clips).test)
+
+
+def fold_named(clips: Sequence[Clip], name: str) -> Fold:
+    """The fold that `Fold.name` names.
+
+    Raises:
+        ValueError: no such fold.
+    """
+    if name == "official":
+        return official(clips)
+    if name == "all":
+        return everything(clips)
+    if name.startswith("without-"):
+        return leave_out(clips, name.removeprefix("without-").split("-"))
+    raise ValueError(f"fold (={name!r}) must be official, all, or without-SPEAKER[-SPEAKER ...].")
+
+
+def folds(clips: Sequence[Clip]) -> list[Fold]:
+    """Each speaker left out once, then the official split."""
+    return [*(leave_out(clips, [name]) for name in speakers(clips)), official(clips)]
+
+
+def read(clip: Clip) -> Samples:
+    """The samples of a recording.
+
+    Raises:
+        ValueError: a file that cannot be read, has another sample rate, or two channels.
+    """
+    try:
+        with AudioFile(clip.path) as file:
+            if (file.sample_rate, file.channels) != (SAMPLE_RATE, 1):
+                raise ValueError(
+                    f"{clip.path} has {file.sample_rate} Hz and {file.channels} channel(s); this recipe takes "
+                    f"{SAMPLE_RATE} Hz and one."
+                )
+            blocks = [block[:, 0] for block in file.blocks()]
+    except AudioError as error:
+        raise ValueError(f"{clip.path}: {error}") from None
+    return np.concatenate(blocks).astype(np.float32)

@@ -1,0 +1,86 @@
+"""Connected digits: recordings of one speaker in a row, with pauses between them and a faint hiss beneath."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from recipes.digits_ctc.corpus import SAMPLE_RATE, Clip, Samples
+
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 0.25
+"""Seconds before, between and behind digits."""
+HISS = 1e-4
+"""RMS of the noise beneath: a recording between digital zeros would give the pauses away."""
+TEST_SEED = 0
+"""Of the test utterances, which are the same for everybody."""
+FEWEST, MOST = 3, 7
+"""Digits of a connected utterance."""
+
+Reader = Callable[[Clip], Samples]
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """Clips in a row.
+
+    Args:
+        clips: of one speaker.
+        pauses: samples before each clip, and behind the last.
+        seed: of the hiss.
+    """
+
+    clips: tuple[Clip, ...]
+    pauses: tuple[int, ...]
+    seed: int
+
+    @property
+    def words(self) -> list[str]:
+        return [clip.word for clip in self.clips]
+
+    def render(self, read: Reader) -> tuple[Samples, list[int]]:
+        """The sound, and the sample behind the end of each digit."""
+        parts, ends, length = [], [], 0
+        for pause, clip in zip(self.pauses, self.clips, strict=False):
+            sound = read(clip)
+            parts += [np.zeros(pause, np.float32), sound]
+            length += pause + len(sound)
+            ends.append(length)
+        parts.append(np.zeros(self.pauses[-1], np.float32))
+        wav = np.concatenate(parts)
+        hiss = np.random.default_rng(self.seed).standard_normal(len(wav), np.float32)
+        return wav + np.float32(HISS) * hiss, ends
+
+
+def connected(clips: Sequence[Clip], seed: int) -> list[Utterance]:
+    """Every clip once, in utterances of a few digits of one speaker; what is left over at the end may be shorter."""
+    generator = np.random.default_rng(seed)
+    utterances: list[Utterance] = []
+    for speaker in sorted({clip.speaker for clip in clips}):
+        own = [clip for clip in clips if clip.speaker == speaker]
+        order = generator.permutation(len(own)).tolist()
+        while order:
+            count = int(generator.integers(FEWEST, MOST + 1))
+            chosen, order = order[:count], order[count:]
+            utterances.append(_utterance([own[i] for i in chosen], generator, len(utterances)))
+    return utterances
+
+
+def isolated(clips: Sequence[Clip], seed: int) -> list[Utterance]:
+    """Every clip for itself."""
+    generator = np.random.default_rng(seed)
+    return [_utterance([clip], generator, number) for number, clip in enumerate(clips)]
+
+
+def at_random(by_speaker: dict[str, list[Clip]], digits: int, generator: np.random.Generator) -> Utterance:
+    """So many digits of one speaker, for training."""
+    speaker = sorted(by_speaker)[int(generator.integers(len(by_speaker)))]
+    own = by_speaker[speaker]
+    chosen = [own[i] for i in generator.integers(len(own), size=digits)]
+    return _utterance(chosen, generator, int(generator.integers(1 << 31)))
+
+
+def _utterance(clips: Sequence[Clip], generator: np.random.Generator, seed: int) -> Utterance:
+    pauses = generator.uniform(SHORTEST_PAUSE, LONGEST_PAUSE, len(clips) + 1) * SAMPLE_RATE
+    return Utterance(tuple(clips), tuple(pauses.astype(int).tolist()), seed)
