@@ -15,7 +15,7 @@ The map, in the order of the signal:
                 Normalize, MuLaw, Preemphasis, MinimumLength
     layers      frames -> frames: Mel, Log, PCEN, DCT, Lifter, Deltas, CMVN, SlidingCMVN, DynamicRange, Affine,
                 StackFrames, ConvSubsampling, WaveNetStack, ConvPositionalEmbedding, ConformerConvModule
-    pipeline    Pipeline: stages in order, presets, save and load
+    pipeline    Pipeline: stages in order, presets, save and load; pipeline_source: what names one
     fuse        fused: an equal layer for inference, weights folded together
     adapters    other toolkits' weights into these layers
     streamer    Streamer: the pure core of a stream

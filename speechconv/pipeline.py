@@ -23,6 +23,7 @@ from speechconv.geometry import Counts
 from speechconv.layer import placement
 from speechconv.layers.mel import Mel
 from speechconv.layout import WAVEFORM, check_input, check_lengths
+from speechconv.pipeline_source import source_file
 from speechconv.presets import preset_names, preset_text
 from speechconv.session import Session, SessionPool
 from speechconv.stages import NAMES, OWNERS, Table, build_stages, check_tables, describe_stage
@@ -254,23 +255,20 @@ class Pipeline(Sequential):
 
 
 def open_pipeline(source: str | os.PathLike[str], overrides: Mapping[str, Any] | None = None) -> Pipeline:
-    """A pipeline by preset name, TOML file or saved file (.safetensors), as the command line takes them.
+    """A pipeline by preset name, TOML file, saved file (.safetensors), or folder of a training run.
 
     Raises:
-        ValueError: neither of these, or overrides of a saved file.
+        ValueError: none of these, or overrides of a saved file.
         FileNotFoundError: no such file.
     """
-    path, overrides = Path(source), overrides or {}
-    if path.suffix in (".toml", ".safetensors") and not path.is_file():
-        raise FileNotFoundError(f"no pipeline file at {path}.")
+    path, overrides = source_file(source), overrides or {}
+    if path is None:
+        return Pipeline.from_preset(str(source), **overrides)
     if path.suffix == ".toml":
         return parse_pipeline(path.read_text("utf-8"), str(path), overrides)
-    if path.suffix == ".safetensors":
-        if overrides:
-            raise ValueError(f"{path} is a saved pipeline, its values are fixed; drop {', '.join(overrides)}.")
-        return Pipeline.load(path)
-    check_known([str(source)], [*preset_names(), "FILE.toml", "FILE.safetensors"], "preset", "speechconv")
-    return Pipeline.from_preset(str(source), **overrides)
+    if overrides:
+        raise ValueError(f"{path} is a saved pipeline, its values are fixed; drop {', '.join(overrides)}.")
+    return Pipeline.load(path)
 
 
 def parse_pipeline(text: str, where: str, overrides: Mapping[str, Any]) -> Pipeline:

@@ -28,8 +28,9 @@ def add_command(
 def add_pipeline_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--pipeline",
-        metavar="NAME|FILE",
-        help="preset name, .toml or .safetensors file (default: logmel; with --weights: what they are made for)",
+        metavar="NAME|FILE|RUN",
+        help="preset name, .toml or .safetensors file, or a training run's folder (default: logmel; with --weights: "
+        "what they are made for)",
     )
     add_set(command)
     command.add_argument(

@@ -35,7 +35,7 @@ def add(commands: Any) -> None:
         "probed with sound. Several tensors that may be the filters are listed, to choose one by --tensor.\n\n"
         "exit status: 0 within every --max and --min (or none given), 1 beyond one, 2 unreadable, with the reason"
     )
-    command.add_argument("weights", metavar="WEIGHTS", help="the file with the filters")
+    command.add_argument("weights", metavar="WEIGHTS", help="the file with the filters, or a training run's folder")
     command.add_argument(
         "--tensor", metavar="NAME", help="which tensor; REAL,IMAG for two (default: the one that looks like filters)"
     )

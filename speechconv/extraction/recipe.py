@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from speechconv.audio.waveform import Channel, Resample, check_channel, check_resample
-from speechconv.checks import check_choice, check_count, check_known, check_number
-from speechconv.presets import preset_names
+from speechconv.checks import check_choice, check_count, check_number
+from speechconv.pipeline_source import source_file
 from speechconv.stores.feature_file import Dtype
 
 if TYPE_CHECKING:
@@ -72,19 +72,8 @@ class Recipe:
             check_count("batch", self.batch)
         if self.cmvn is not None and not self.cmvn.is_file():
             raise FileNotFoundError(f"no file of statistics at {self.cmvn}; `speechconv stats DIR` makes one.")
-        _check_source(self.pipeline)
-
-
-def _check_source(source: object) -> None:
-    """What a mistyped name comes to, before torch is loaded for it."""
-    if not isinstance(source, str | os.PathLike):
-        return
-    path = Path(source)
-    if path.suffix in (".toml", ".safetensors"):
-        if not path.is_file():
-            raise FileNotFoundError(f"no pipeline file at {path}.")
-    elif str(source) not in preset_names():
-        check_known([str(source)], [*preset_names(), "FILE.toml", "FILE.safetensors"], "preset", "speechconv")
+        if isinstance(self.pipeline, str | os.PathLike):
+            source_file(self.pipeline)  # what a mistyped name comes to, before torch is loaded for it
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from speechconv.adapters.names import FIRST
 from speechconv.checks import check_known
 from speechconv.frontend.stft import ConvSTFT
 from speechconv.pipeline import Pipeline, open_pipeline
+from speechconv.pipeline_source import IN_FOLDER
 from speechconv.presets import preset_names
 from speechconv.verification.candidates import bank_shape, choose_tensor, listing, named_tensor
 from speechconv.verification.filter_bank import FilterBank, Layout
@@ -42,7 +43,7 @@ def read_bank(
     """The bank of filters in a file, or the Pipeline in it whose filters are no single bank.
 
     Args:
-        path: .safetensors (a saved pipeline too), .pt, .pth, .bin, .ckpt, TorchScript or .onnx; a preset or .toml.
+        path: .safetensors (a saved pipeline too), .pt, .pth, .bin, .ckpt, TorchScript or .onnx; a preset, .toml or run.
         tensor: name of the filters in the file, or "REAL,IMAG" for two tensors; None: the one that looks like it.
         layout: "stacked", "interleaved", "separate" or "real"; None: by evidence.
         sample_rate: Hz; None: the pipeline's, else 16000.
@@ -76,13 +77,16 @@ def read_bank(
 
 
 def pipeline_in(path: str | os.PathLike[str]) -> Pipeline | None:
-    """The pipeline that a preset's name, a .toml or a saved file stands for; None for other files and folders.
+    """The pipeline that a preset's name, a .toml, a saved file or a training run's folder stands for; None for other
+    files and folders.
 
     Raises:
         ValueError: a name without suffix that is neither file nor preset; a .toml or saved file with a fault in it.
         FileNotFoundError: no such .toml.
     """
     name = os.fspath(path)
+    if (Path(name) / IN_FOLDER).is_file() and name not in preset_names():
+        return Pipeline.load(Path(name) / IN_FOLDER)
     if name in preset_names() or name.endswith(".toml") or not (Path(name).suffix or Path(name).exists()):
         return open_pipeline(name)
     if name.endswith(".safetensors") and os.path.isfile(name) and os.path.getsize(name):
