@@ -1,6 +1,6 @@
 """Make every audio sample of this folder, and the table in README.md.
 
-    python audio_samples/make_samples.py            # write speech/, signals/ and the table (needs espeak-ng)
+    python audio_samples/make_samples.py            # write speech/, digits/, signals/ and the table (needs espeak-ng)
     python audio_samples/make_samples.py --check    # compare signals/ with the formulas; writes nothing
 
 The signals are formulas, the speech is espeak-ng's. Waveforms are float64, of shape `(samples,)` or, as
@@ -11,28 +11,23 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import re
-import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
-import soxr
+import spoken_digits
+from espeak_voice import Waveform, espeak_version, say
 from numpy.typing import NDArray
 
 HERE = Path(__file__).resolve().parent
 TABLE_BEGIN = "<!-- table: begin, written by make_samples.py -->"
 TABLE_END = "<!-- table: end -->"
-SPEECH_PEAK = 0.7  # full scale is 1; the headroom lets users add or filter without clipping
 STEP = {"PCM_16": 2.0**-15, "PCM_24": 2.0**-23, "FLOAT": 2.0**-24}  # FLOAT: the widest gap of float32 below 1
-
-Waveform = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -74,36 +69,7 @@ def stereo(left: Waveform, right: Waveform) -> Waveform:
     return np.stack([np.pad(channel, (0, n_samples - len(channel))) for channel in (left, right)], axis=1)
 
 
-# Speech: espeak-ng talks, soxr resamples.
-
-
-def espeak(*arguments: str) -> str:
-    """Run espeak-ng and return what it printed; leave with the cure if it is not installed."""
-    if shutil.which("espeak-ng") is None:
-        sys.exit(
-            "espeak-ng is needed to make the speech samples and was not found; "
-            "install it: `apt-get install espeak-ng` (Debian, Ubuntu) or `brew install espeak-ng` (macOS)."
-        )
-    return subprocess.run(["espeak-ng", *arguments], check=True, capture_output=True, encoding="utf-8").stdout
-
-
-def espeak_version() -> str:
-    """The version number that `espeak-ng --version` prints, such as "1.51"."""
-    printed = espeak("--version")
-    found = re.search(r"text-to-speech: (\S+)", printed)
-    if found is None:
-        sys.exit(f"expected a version number from `espeak-ng --version`, got {printed!r}")
-    return found[1]
-
-
-def say(text: str, voice: str, sample_rate: int) -> Waveform:
-    """`text` spoken by an espeak-ng voice, at `sample_rate`, its largest absolute value SPEECH_PEAK."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "speech.wav")
-        espeak("-v", voice, "-b", "1", "-w", str(path), text)  # -b 1: the text is UTF-8
-        samples, espeak_rate = soundfile.read(path)
-    samples = soxr.resample(samples, espeak_rate, sample_rate)
-    return SPEECH_PEAK / np.abs(samples).max() * samples
+# Speech.
 
 
 def speech(path: str, sample_rate: int, voice: str, text: str) -> Sample:
@@ -135,6 +101,11 @@ SPEECH = [
         left=("en-us+m3", "Good morning, how are you today?"),
         right=("de+f2", "Guten Morgen, wie geht es Ihnen heute?"),
     ),
+]
+
+DIGITS = [
+    Sample(f"digits/{voice.name}.flac", spoken_digits.SAMPLE_RATE, voice.how_made, partial(spoken_digits.spoken, voice))
+    for voice in spoken_digits.VOICES
 ]
 
 SIGNALS = [
@@ -233,7 +204,7 @@ def write_table() -> None:
         "",
         "| file | how made | sample rate Hz | channels | seconds | sha256 |",
         "|---|---|---:|---:|---:|---|",
-        *(table_row(sample) for sample in SPEECH + SIGNALS),
+        *(table_row(sample) for sample in SPEECH + DIGITS + SIGNALS),
     ]
     readme.write_text("\n".join([before + begin, *lines, end + after]), encoding="utf-8", newline="\n")
 
@@ -282,8 +253,9 @@ def main() -> int:
     )
     if parser.parse_args().check:
         return check()
-    for sample in SPEECH + SIGNALS:
+    for sample in SPEECH + DIGITS + SIGNALS:
         write(sample)
+    spoken_digits.write_clips(HERE / "digits" / "clips.json")
     write_table()
     return 0
 

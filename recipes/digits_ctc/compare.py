@@ -15,7 +15,7 @@ from pathlib import Path
 
 from recipes.ctc.command import run_command
 from recipes.digits_ctc.config import front_ends
-from recipes.digits_ctc.corpus import find_clips, folds
+from recipes.digits_ctc.corpus import DATA_HELP, find_clips, folds
 
 HERE = Path(__file__).parent
 
@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 class Job:
     """One front-end on one fold."""
 
-    data: Path
+    data: Sequence[Path]
     output: Path
     config: str
     fold: str
@@ -45,7 +45,7 @@ class Job:
         return f"{self.run} done"
 
     def _python(self, script: str, *arguments: str) -> None:
-        command = [sys.executable, str(HERE / script), *arguments, "--data", str(self.data), "--threads", "1"]
+        command = [sys.executable, str(HERE / script), *arguments, "--data", *map(str, self.data), "--threads", "1"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise ValueError(f"{' '.join(command)} failed: {done.stderr.strip().splitlines()[-1]}")
@@ -53,7 +53,7 @@ class Job:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with recordings/{digit}_{speaker}_{take}.wav")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help=DATA_HELP)
     parser.add_argument("--output", type=Path, default=Path("runs"), help="folder for the runs")
     parser.add_argument("--configs", nargs="+", default=front_ends(), help="front-ends (default: all)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def jobs(args: argparse.Namespace) -> Iterator[Job]:
     """The fixed front-end first, live too, then the others."""
-    names = [fold.name for fold in folds(find_clips(args.data))]
+    names = [fold.name for fold in folds(find_clips(*args.data))]
     configs = sorted(args.configs, key=lambda config: config != "logmel")
     for seed in args.seeds:
         for config in configs:

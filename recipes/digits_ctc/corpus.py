@@ -5,6 +5,7 @@ recordings/{digit}_{speaker}_{take}.wav        as the Free Spoken Digit Dataset 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ Samples = NDArray[np.float32]
 
 SAMPLE_RATE = 8000
 DIGITS = Vocabulary(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"))
+DATA_HELP = "folders with recordings/{digit}_{speaker}_{take}.wav, or with clips.json"
 OFFICIAL_TAKES = 5
 """The first takes of each digit and speaker are the official test set."""
 NAME = re.compile(r"(\d)_([^_]+)_(\d+)\.(wav|flac)")
@@ -28,12 +30,20 @@ NAME = re.compile(r"(\d)_([^_]+)_(\d+)\.(wav|flac)")
 
 @dataclass(frozen=True)
 class Clip:
-    """A recording of one digit."""
+    """A recording of one digit.
+
+    Args:
+        path: of its file.
+        digit, speaker, take: what, by whom, which time.
+        start, samples: of the digit in the file; None: all that follows.
+    """
 
     path: Path
     digit: int
     speaker: str
     take: int
+    start: int = 0
+    samples: int | None = None
 
     @property
     def word(self) -> str:
@@ -62,15 +72,22 @@ class Fold:
                 raise ValueError(f"fold {self.name!r} is empty: no recording is left to {part} on.")
 
 
-def find_clips(data: Path) -> list[Clip]:
-    """All recordings of a folder, in the order of their names.
+def find_clips(*data: Path) -> list[Clip]:
+    """All recordings of some folders, in the order of their names.
 
     Raises:
         FileNotFoundError: no such folder, or none in it.
+        ValueError: a clips.json that is none.
     """
+    return [clip for folder in data for clip in _in_folder(folder)]
+
+
+def _in_folder(data: Path) -> list[Clip]:
     folder = data / "recordings" if (data / "recordings").is_dir() else data
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {data}; expected one with recordings/{{digit}}_{{speaker}}_{{take}}.wav.")
+    if (folder / "clips.json").is_file():
+        return _listed(folder / "clips.json")
     named = [(path, NAME.fullmatch(path.name)) for path in sorted(folder.iterdir())]
     clips = [Clip(path, int(name[1]), name[2], int(name[3])) for path, name in named if name]
     if not clips:
@@ -78,6 +95,16 @@ def find_clips(data: Path) -> list[Clip]:
             f"{folder} holds no {{digit}}_{{speaker}}_{{take}}.wav; expected a clone of the Free Spoken Digit Dataset."
         )
     return clips
+
+
+def _listed(path: Path) -> list[Clip]:
+    try:
+        lines = json.loads(path.read_text("utf-8"))
+        return [Clip(path.with_name(line.pop("file")), **line) for line in lines]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is not a list of file, start, samples, digit, speaker and take ({type(error).__name__}: {error})."
+        ) from None
 
 
 def speakers(clips: Sequence[Clip]) -> list[str]:
@@ -102,7 +129,7 @@ def leave_out(clips: Sequence[Clip], names: Sequence[str]) -> Fold:
         raise ValueError(f"no speaker {', '.join(unknown) or '(none named)'} in the data; it has {', '.join(known)}.")
     training = tuple(clip for clip in clips if clip.speaker not in names)
     test = tuple(clip for clip in clips if clip.speaker in names)
-    return Fold(f"without-{'-'.join(sorted(names))}", training, test)
+    return Fold(f"without-{','.join(sorted(names))}", training, test)
 
 
 def everything(clips: Sequence[Clip]) -> Fold:
@@ -121,8 +148,8 @@ def fold_named(clips: Sequence[Clip], name: str) -> Fold:
     if name == "all":
         return everything(clips)
     if name.startswith("without-"):
-        return leave_out(clips, name.removeprefix("without-").split("-"))
-    raise ValueError(f"fold (={name!r}) must be official, all, or without-SPEAKER[-SPEAKER ...].")
+        return leave_out(clips, name.removeprefix("without-").split(","))
+    raise ValueError(f"fold (={name!r}) must be official, all, or without-SPEAKER[,SPEAKER ...].")
 
 
 def folds(clips: Sequence[Clip]) -> list[Fold]:
@@ -143,7 +170,7 @@ def read(clip: Clip) -> Samples:
                     f"{clip.path} has {file.sample_rate} Hz and {file.channels} channel(s); this recipe takes "
                     f"{SAMPLE_RATE} Hz and one."
                 )
-            blocks = [block[:, 0] for block in file.blocks()]
+            whole = np.concatenate(list(file.blocks()))[:, 0]
     except AudioError as error:
         raise ValueError(f"{clip.path}: {error}") from None
-    return np.concatenate(blocks).astype(np.float32)
+    return whole[clip.start :] if clip.samples is None else whole[clip.start : clip.start + clip.samples]

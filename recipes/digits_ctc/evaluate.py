@@ -21,7 +21,7 @@ from recipes.ctc.command import run_command
 from recipes.ctc.run_folder import RunFolder
 from recipes.ctc.scoring import Scores, score, word_error_rate
 from recipes.digits_ctc.batches import rendered
-from recipes.digits_ctc.corpus import SAMPLE_RATE, Clip, find_clips, fold_named
+from recipes.digits_ctc.corpus import DATA_HELP, SAMPLE_RATE, Clip, find_clips, fold_named
 from recipes.digits_ctc.recognise import listen, load_recogniser, recognise
 from recipes.digits_ctc.utterances import TEST_SEED, Utterance, connected, isolated
 
@@ -32,14 +32,14 @@ CHUNK = 4000
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder that train.py made")
-    parser.add_argument("--data", type=Path, required=True, help="folder with recordings/{digit}_{speaker}_{take}.wav")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help=DATA_HELP)
     parser.add_argument("--threads", type=int, default=1, help="of torch (default: 1)")
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
     run_command(lambda: print(summary(evaluate(RunFolder(args.run), args.data))))
 
 
-def evaluate(run: RunFolder, data: Path) -> dict[str, Any]:
+def evaluate(run: RunFolder, data: Sequence[Path]) -> dict[str, Any]:
     """The run's metrics, which are also written into its folder.
 
     Raises:
@@ -47,7 +47,7 @@ def evaluate(run: RunFolder, data: Path) -> dict[str, Any]:
         ValueError: another vocabulary, an empty fold, or recordings of another sample rate.
     """
     recogniser = load_recogniser(run)
-    fold = fold_named(find_clips(data), run.config()["data"]["fold"])
+    fold = fold_named(find_clips(*data), run.config()["data"]["fold"])
     metrics = measured(recogniser, fold.test) | {"parameters": parameters(run, recogniser)}
     run.write("metrics.json", metrics)
     return metrics

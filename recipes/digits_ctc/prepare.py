@@ -15,21 +15,21 @@ from pathlib import Path
 from typing import Any
 
 from recipes.ctc.command import run_command
-from recipes.digits_ctc.corpus import SAMPLE_RATE, Fold, find_clips, folds, leave_out, read, speakers
+from recipes.digits_ctc.corpus import DATA_HELP, SAMPLE_RATE, Fold, find_clips, folds, leave_out, read, speakers
 from recipes.digits_ctc.utterances import TEST_SEED, connected
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with recordings/{digit}_{speaker}_{take}.wav")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help=DATA_HELP)
     parser.add_argument("--output", type=Path, default=Path("folds"), help="folder for a JSON file a fold")
     parser.add_argument("--test-speakers", metavar="A,B", help="one fold, which leaves these speakers for the test")
     args = parser.parse_args(arguments)
     run_command(lambda: prepare(args.data, args.output, args.test_speakers))
 
 
-def prepare(data: Path, output: Path, test_speakers: str | None) -> None:
-    clips = find_clips(data)
+def prepare(data: Sequence[Path], output: Path, test_speakers: str | None) -> None:
+    clips = find_clips(*data)
     seconds = sum(len(read(clip)) for clip in clips) / SAMPLE_RATE
     print(f"{len(clips)} recordings, {seconds / 60:.1f} minutes, speakers {', '.join(speakers(clips))}")
     chosen = folds(clips) if test_speakers is None else [leave_out(clips, test_speakers.split(","))]

@@ -1,8 +1,8 @@
 """Hear digits live: a recording at the pace at which it was spoken, or the fold's test utterances with their latency.
 
-    python recipes/digits_ctc/stream.py RUN FILE ...           each digit as it is heard
-    python recipes/digits_ctc/stream.py RUN --data FSDD        how long behind the end of each digit it is heard
-    ... --fast                                                 without waiting for real time
+python recipes/digits_ctc/stream.py RUN FILE ...           each digit as it is heard
+python recipes/digits_ctc/stream.py RUN --data FSDD        how long behind the end of each digit it is heard
+... --fast                                                 without waiting for real time
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder that train.py made")
     parser.add_argument("files", nargs="*", type=Path, help="recordings to listen to; resampled to 8 kHz")
-    parser.add_argument("--data", type=Path, help="listen to the test utterances of the run's fold instead")
+    parser.add_argument("--data", type=Path, nargs="+", help="listen to the test utterances of the run's fold instead")
     parser.add_argument("--fast", action="store_true", help="do not wait for real time")
     args = parser.parse_args(arguments)
     run_command(lambda: _stream(args))
@@ -53,9 +53,9 @@ def _stream(args: argparse.Namespace) -> None:
         _test_utterances(recogniser, run, args.data, fast=args.fast)
 
 
-def _test_utterances(recogniser: sc.Pipeline, run: RunFolder, data: Path, *, fast: bool) -> None:
+def _test_utterances(recogniser: sc.Pipeline, run: RunFolder, data: Sequence[Path], *, fast: bool) -> None:
     """Each utterance, and the latency of every digit in those that were heard right."""
-    fold = fold_named(find_clips(data), run.config()["data"]["fold"])
+    fold = fold_named(find_clips(*data), run.config()["data"]["fold"])
     late: list[float] = []
     for utterance in connected(fold.test, TEST_SEED):
         sound, ends = utterance.render(read)

@@ -20,13 +20,13 @@ from recipes.ctc.run_folder import RunFolder
 from recipes.ctc.trainer import tensorboard, train
 from recipes.digits_ctc.batches import Batches
 from recipes.digits_ctc.config import SETTINGS, Config, front_ends, load_config
-from recipes.digits_ctc.corpus import Fold, find_clips, fold_named
+from recipes.digits_ctc.corpus import DATA_HELP, Fold, find_clips, fold_named
 from speechconv.memory import keep_freed_memory
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with recordings/{digit}_{speaker}_{take}.wav")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help=DATA_HELP)
     parser.add_argument("--config", default="logmel", help=f"front-end: a file, or {', '.join(front_ends())}")
     parser.add_argument("--fold", default="official", help="official (default), without-SPEAKER, or all")
     parser.add_argument("--live", action="store_true", help="an acoustic model that does not look ahead")
@@ -43,7 +43,7 @@ def _train(args: argparse.Namespace) -> None:
     keep_freed_memory()
     torch.set_num_threads(args.threads)
     config = load_config(args.config, settings=args.settings, live=args.live, steps=args.steps, seed=args.seed)
-    fold = fold_named(find_clips(args.data), args.fold)
+    fold = fold_named(find_clips(*args.data), args.fold)
     run = RunFolder(args.output or Path("runs") / config.name / f"{fold.name}-seed{config.training.seed}")
     started = time.perf_counter()
     print(f"{config.name} on {fold.name}: {len(fold.training)} recordings, {config.training.steps} steps", flush=True)
