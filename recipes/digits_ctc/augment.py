@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import soxr
@@ -18,6 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recipes.digits_ctc.corpus import SAMPLE_RATE, Samples
+
+SLOPES = (0.0, 0.5, 1.0, 1.5, 2.0)
+"""Of the noise's power against frequency, both as logarithms: white to brown."""
+NOISE_SAMPLES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -49,16 +54,24 @@ class Augmentation:
         heard = wav + generator.uniform(*self.tilt) * np.concatenate((wav[:1] * 0, wav[:-1]))
         if generator.random() < self.noisy:
             ratio = 10 ** (-generator.uniform(*self.snr_db) / 20)
-            noise = coloured_noise(len(wav), generator.uniform(0, 2), generator)
+            noise = some_noise(len(wav), generator)
             heard = heard + noise * ratio * np.sqrt(np.mean(np.square(heard)))
         return (heard * 10 ** (generator.uniform(*self.gain_db) / 20)).astype(np.float32)
 
 
-def coloured_noise(samples: int, slope: float, generator: np.random.Generator) -> NDArray[np.float64]:
-    """Gaussian noise of power 1 / f^slope, RMS 1."""
-    spectrum = np.fft.rfft(generator.standard_normal(samples))
+def some_noise(samples: int, generator: np.random.Generator) -> NDArray[np.float64]:
+    """A stretch of Gaussian noise of one of five colours, RMS about 1."""
+    colour = coloured_noise(float(generator.choice(SLOPES)))
+    start = int(generator.integers(max(1, len(colour) - samples)))
+    return np.resize(colour[start : start + samples], samples)  # repeated where an utterance is longer than all of it
+
+
+@cache
+def coloured_noise(slope: float) -> NDArray[np.float64]:
+    """33 s of Gaussian noise of power 1 / f^slope, RMS 1."""
+    spectrum = np.fft.rfft(np.random.default_rng(round(10 * slope)).standard_normal(NOISE_SAMPLES))
     spectrum *= np.maximum(np.arange(len(spectrum)), 1) ** (-slope / 2)
-    noise = np.fft.irfft(spectrum, samples)
+    noise = np.fft.irfft(spectrum, NOISE_SAMPLES)
     return noise / np.sqrt(np.mean(np.square(noise)))
 
 
