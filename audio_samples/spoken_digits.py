@@ -17,6 +17,8 @@ SAMPLE_RATE = 8000
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TAKES = (("-s", "150", "-p", "42"), ("-s", "185", "-p", "58"))
 """espeak-ng's words a minute and pitch (0 to 99) of each take."""
+FIRST_TAKE = 4
+"""The Free Spoken Digit Dataset tests on takes 0 to 4, so one take is on either side of its split."""
 SILENCE = 0.01
 """Of the peak: what is softer at either end of a digit is cut off."""
 
@@ -71,6 +73,6 @@ def write_clips(path: Path) -> None:
         for number, clip in enumerate(clips(voice)):
             take, digit = divmod(number, len(WORDS))
             place = {"file": f"{voice.name}.flac", "start": start, "samples": len(clip)}
-            lines.append(json.dumps(place | {"digit": digit, "speaker": voice.name, "take": take}))
+            lines.append(json.dumps(place | {"digit": digit, "speaker": voice.name, "take": FIRST_TAKE + take}))
             start += len(clip)
     path.write_text("[\n" + ",\n".join(lines) + "\n]\n", "utf-8")

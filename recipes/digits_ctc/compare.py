@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recipes.ctc.command import run_command
-from recipes.digits_ctc.config import front_ends
+from recipes.digits_ctc.config import SETTINGS, front_ends
 from recipes.digits_ctc.corpus import DATA_HELP, find_clips, folds
 
 HERE = Path(__file__).parent
@@ -24,12 +24,13 @@ HERE = Path(__file__).parent
 class Job:
     """One front-end on one fold."""
 
-    data: Sequence[Path]
+    data: tuple[Path, ...]
     output: Path
     config: str
     fold: str
     seed: int
     live: bool
+    options: tuple[str, ...] = ()
 
     @property
     def run(self) -> Path:
@@ -39,7 +40,7 @@ class Job:
     def __call__(self) -> str:
         """Train and test, in processes of one thread."""
         if not (self.run / "metrics.json").exists():
-            train = ["train.py", "--config", self.config, "--fold", self.fold, "--seed", str(self.seed)]
+            train = ["train.py", "--config", self.config, "--fold", self.fold, "--seed", str(self.seed), *self.options]
             self._python(*train, *["--live"] * self.live, "--output", str(self.run))
             self._python("evaluate.py", str(self.run))
         return f"{self.run} done"
@@ -57,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=Path("runs"), help="folder for the runs")
     parser.add_argument("--configs", nargs="+", default=front_ends(), help="front-ends (default: all)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--folds", nargs="+", help="default: each speaker left out once, and official")
+    parser.add_argument("--settings", type=Path, default=SETTINGS, help="TOML of what all front-ends share")
+    parser.add_argument("--steps", type=int, help="instead of the settings'")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, of one thread each")
     args = parser.parse_args(arguments)
     run_command(lambda: compare(list(jobs(args)), args.jobs))
@@ -64,12 +68,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def jobs(args: argparse.Namespace) -> Iterator[Job]:
     """The fixed front-end first, live too, then the others."""
-    names = [fold.name for fold in folds(find_clips(*args.data))]
+    names = args.folds or [fold.name for fold in folds(find_clips(*args.data))]
+    options = ["--settings", str(args.settings), *([] if args.steps is None else ["--steps", str(args.steps)])]
     configs = sorted(args.configs, key=lambda config: config != "logmel")
     for seed in args.seeds:
         for config in configs:
             for live in (False, True) if config == "logmel" else (False,):
-                yield from (Job(args.data, args.output, config, fold, seed, live) for fold in names)
+                yield from (
+                    Job(tuple(args.data), args.output, config, fold, seed, live, tuple(options)) for fold in names
+                )
 
 
 def compare(work: Sequence[Job], at_once: int) -> None:

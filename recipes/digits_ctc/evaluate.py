@@ -48,9 +48,8 @@ def evaluate(run: RunFolder, data: Sequence[Path]) -> dict[str, Any]:
     """
     recogniser = load_recogniser(run)
     fold = fold_named(find_clips(*data), run.config()["data"]["fold"])
-    metrics = measured(recogniser, fold.test) | {"parameters": parameters(run, recogniser)}
-    run.write("metrics.json", metrics)
-    return metrics
+    run.write("metrics.json", measured(recogniser, fold.test) | {"parameters": parameters(run, recogniser)})
+    return run.read("metrics.json")
 
 
 def measured(recogniser: sc.Pipeline, test: Sequence[Clip]) -> dict[str, Any]:

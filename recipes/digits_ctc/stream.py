@@ -22,6 +22,7 @@ from recipes.ctc.run_folder import RunFolder
 from recipes.digits_ctc.corpus import SAMPLE_RATE, Samples, find_clips, fold_named, read
 from recipes.digits_ctc.recognise import Heard, listen, load_recogniser
 from recipes.digits_ctc.utterances import TEST_SEED, connected
+from speechconv.audio.error import AudioError
 from speechconv.audio.files import AudioFile
 from speechconv.audio.waveform import Waveform
 
@@ -90,10 +91,13 @@ def load_sound(path: Path) -> Samples:
     """Any recording, mixed to one channel at 8 kHz.
 
     Raises:
-        AudioError: it cannot be read.
+        ValueError: it cannot be read.
     """
-    with AudioFile(path) as file:
-        return np.concatenate(list(Waveform(file, sample_rate=SAMPLE_RATE).blocks()))
+    try:
+        with AudioFile(path) as file:
+            return np.concatenate(list(Waveform(file, sample_rate=SAMPLE_RATE).blocks()))
+    except AudioError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 if __name__ == "__main__":

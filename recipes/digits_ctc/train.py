@@ -45,12 +45,10 @@ def _train(args: argparse.Namespace) -> None:
     config = load_config(args.config, settings=args.settings, live=args.live, steps=args.steps, seed=args.seed)
     fold = fold_named(find_clips(*args.data), args.fold)
     run = RunFolder(args.output or Path("runs") / config.name / f"{fold.name}-seed{config.training.seed}")
-    started = time.perf_counter()
+    started, data = time.perf_counter(), " ".join(map(str, args.data))
     print(f"{config.name} on {fold.name}: {len(fold.training)} recordings, {config.training.steps} steps", flush=True)
     train_run(config, fold, run)
-    print(
-        f"{run.path}: trained in {time.perf_counter() - started:.0f} s; next: evaluate.py {run.path} --data {args.data}"
-    )
+    print(f"{run.path}: trained in {time.perf_counter() - started:.0f} s; next: evaluate.py {run.path} --data {data}")
 
 
 def train_run(config: Config, fold: Fold, run: RunFolder) -> None:

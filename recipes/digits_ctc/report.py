@@ -1,0 +1,138 @@
+"""The table of all runs: word error rates with intervals, and paired differences from the fixed log-mel.
+
+python recipes/digits_ctc/report.py runs > results.md
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recipes.ctc.command import run_command
+from recipes.ctc.run_folder import RunFolder
+from recipes.ctc.scoring import Interval, Scores, difference, word_error_rate
+from recipes.digits_ctc.corpus import SAMPLE_RATE
+
+BASELINE = "logmel"
+OFFICIAL = "official"
+HEAD = (
+    ("front-end", "---"),
+    ("leave one out, WER %", "---"),
+    (f"less {BASELINE}", "---"),
+    ("official, WER %", "---"),
+    (f"less {BASELINE}", "---"),
+    ("isolated, left out, % right", "---:"),
+    ("parameters", "---:"),
+    ("of them front-end", "---:"),
+    ("lookahead ms", "---:"),
+    ("real-time factor", "---:"),
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """Tests of one front-end: by fold and seed, in order."""
+
+    name: str
+    metrics: dict[tuple[str, str], dict[str, Any]]
+
+    def scores(self, *, official: bool) -> list[Scores]:
+        """Of the official split, or of the folds that leave speakers out."""
+        return [
+            Scores(**{key: tuple(value) for key, value in metrics["connected"].items()})
+            for (fold, _), metrics in self.metrics.items()
+            if (fold == OFFICIAL) == official
+        ]
+
+    def rates(self, baseline: Result | None, *, official: bool) -> list[str]:
+        """Word error rate, and its difference from the baseline's."""
+        own = self.scores(official=official)
+        if not own:
+            return ["", ""]
+        other = [] if baseline is None or baseline.name == self.name else baseline.scores(official=official)
+        same = [scores.words for scores in own] == [scores.words for scores in other]
+        return [word_error_rate(own).percent(), signed(difference(own, other)) if same else ""]
+
+    def mean(self, key: str, *, official: bool = False) -> float:
+        found = [metrics[key] for (fold, _), metrics in self.metrics.items() if (fold == OFFICIAL) == official]
+        return float(np.mean(found)) if found else self.mean(key, official=not official)
+
+    def row(self, baseline: Result | None) -> list[str]:
+        parameters = next(iter(self.metrics.values()))["parameters"]
+        return [
+            self.name,
+            *self.rates(baseline, official=False),
+            *self.rates(baseline, official=True),
+            f"{100 * self.mean('isolated_accuracy'):.1f}",
+            f"{parameters['all']:,}",
+            f"{parameters['front']:,}",
+            f"{self.mean('lookahead_samples') * 1000 / SAMPLE_RATE:.0f}",
+            f"{self.mean('real_time_factor'):.4f}",
+        ]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, help="folder that compare.py filled")
+    args = parser.parse_args(arguments)
+    run_command(lambda: print(report(find_results(args.runs))))
+
+
+def find_results(runs: Path) -> list[Result]:
+    """Results of all runs that were tested, the fixed front-end first.
+
+    Raises:
+        FileNotFoundError: none.
+    """
+    found: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
+    for path in sorted(runs.glob("*/*-seed*/metrics.json")):
+        fold, _, seed = path.parent.name.rpartition("-seed")
+        found.setdefault(path.parent.parent.name, {})[fold, seed] = RunFolder(path.parent).read("metrics.json")
+    if not found:
+        raise FileNotFoundError(f"no tested run in {runs}; expected CONFIG/FOLD-seedN/metrics.json, see compare.py.")
+    ordered = sorted(found, key=lambda name: (not name.startswith(BASELINE), name))
+    return [Result(name, found[name]) for name in ordered]
+
+
+def report(results: Sequence[Result]) -> str:
+    """Two Markdown tables: all figures, and the word error rate of each speaker who was left out."""
+    baseline = next((result for result in results if result.name == BASELINE), None)
+    rows = [[name for name, _ in HEAD], [rule for _, rule in HEAD], *(result.row(baseline) for result in results)]
+    differ = sum(metrics["live_differs_in"] for result in results for metrics in result.metrics.values())
+    tests = sum(len(result.metrics) for result in results)
+    return "\n\n".join(
+        (table(rows), by_speaker(results), f"Live and whole decoding differ in {differ} utterances of {tests} tests.")
+    )
+
+
+def by_speaker(results: Sequence[Result]) -> str:
+    folds = sorted({fold for result in results for fold, _ in result.metrics if fold != OFFICIAL})
+    rows = [["WER %", *(fold.replace("without-", "without ") for fold in folds)], ["---"] + ["---:"] * len(folds)]
+    for result in results:
+        rates = [
+            [metrics["wer"]["value"] for (name, _), metrics in result.metrics.items() if name == fold] for fold in folds
+        ]
+        rows.append([result.name, *(f"{100 * np.mean(found):.1f}" if found else "" for found in rates)])
+    return table(rows)
+
+
+def signed(interval: Interval) -> str:
+    """In points, with its sign.
+
+    >>> signed(Interval(-0.021, -0.04, 0.003))
+    '-2.1 (-4.0 to +0.3)'
+    """
+    return f"{100 * interval.value:+.1f} ({100 * interval.low:+.1f} to {100 * interval.high:+.1f})"
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+if __name__ == "__main__":
+    main()
