@@ -100,6 +100,8 @@ class Conv1d(Layer):
 def empty_filters(out_channels: int, in_channels: int, kernel_size: int) -> Tensor:
     """Room for filters of torch's shape (out_channels, in_channels, k); each lies in memory as the frames that it meets
     do, channel by channel within tap by tap, so that a product reads it as it is."""
+    if in_channels == 1:
+        return torch.empty(out_channels, 1, kernel_size)  # the same memory, by the strides that torch's DDP asks for
     return torch.empty(out_channels, kernel_size, in_channels).transpose(1, 2)
 
 

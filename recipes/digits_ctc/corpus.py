@@ -55,7 +55,7 @@ class Fold:
     """What to train on, and what to test on.
 
     Args:
-        name: "official", "all", or "without-" and the speakers that are left for the test.
+        name: "official", or "without-" and the speakers that are left for the test.
         training, test: clips.
 
     Raises:
@@ -117,24 +117,27 @@ def official(clips: Sequence[Clip]) -> Fold:
     return Fold("official", training, tuple(clip for clip in clips if clip.take < OFFICIAL_TAKES))
 
 
+def of_speakers(clips: Sequence[Clip], names: Sequence[str]) -> tuple[Clip, ...]:
+    """All recordings of some speakers.
+
+    Raises:
+        ValueError: a speaker that is not there.
+    """
+    known = speakers(clips)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"no speaker {', '.join(unknown)} in the data; it has {', '.join(known)}.")
+    return tuple(clip for clip in clips if clip.speaker in names)
+
+
 def leave_out(clips: Sequence[Clip], names: Sequence[str]) -> Fold:
     """Train on all speakers but `names`, test on these.
 
     Raises:
         ValueError: a speaker that is not there, or nobody left.
     """
-    known = speakers(clips)
-    unknown = [name for name in names if name not in known]
-    if unknown or not names:
-        raise ValueError(f"no speaker {', '.join(unknown) or '(none named)'} in the data; it has {', '.join(known)}.")
     training = tuple(clip for clip in clips if clip.speaker not in names)
-    test = tuple(clip for clip in clips if clip.speaker in names)
-    return Fold(f"without-{','.join(sorted(names))}", training, test)
-
-
-def everything(clips: Sequence[Clip]) -> Fold:
-    """Train on all there is; the official takes are scored, but they were trained on."""
-    return Fold("all", tuple(clips), official(clips).test)
+    return Fold(f"without-{','.join(sorted(names))}", training, of_speakers(clips, names))
 
 
 def fold_named(clips: Sequence[Clip], name: str) -> Fold:
@@ -145,11 +148,9 @@ def fold_named(clips: Sequence[Clip], name: str) -> Fold:
     """
     if name == "official":
         return official(clips)
-    if name == "all":
-        return everything(clips)
     if name.startswith("without-"):
         return leave_out(clips, name.removeprefix("without-").split(","))
-    raise ValueError(f"fold (={name!r}) must be official, all, or without-SPEAKER[,SPEAKER ...].")
+    raise ValueError(f"fold (={name!r}) must be official or without-SPEAKER[,SPEAKER ...].")
 
 
 def folds(clips: Sequence[Clip]) -> list[Fold]:

@@ -1,8 +1,10 @@
 """Test a trained recogniser on its fold: connected and isolated digits, as a whole and live.
 
     python recipes/digits_ctc/evaluate.py RUN --data FSDD
+    python recipes/digits_ctc/evaluate.py RUN --data OTHER --test-speakers ann,bob      speakers of another data set
 
-Writes RUN/metrics.json. Live and whole decoding must give the same digits for every utterance.
+Writes RUN/metrics.json, or RUN/metrics-SPEAKERS.json. Live and whole decoding must give the same digits for every
+utterance.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from recipes.ctc.command import run_command
 from recipes.ctc.run_folder import RunFolder
 from recipes.ctc.scoring import Scores, score, word_error_rate
 from recipes.digits_ctc.batches import rendered
-from recipes.digits_ctc.corpus import DATA_HELP, SAMPLE_RATE, Clip, find_clips, fold_named
+from recipes.digits_ctc.corpus import DATA_HELP, SAMPLE_RATE, Clip, find_clips, fold_named, of_speakers
 from recipes.digits_ctc.recognise import listen, load_recogniser, recognise
 from recipes.digits_ctc.utterances import TEST_SEED, Utterance, connected, isolated
 
@@ -33,23 +35,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder that train.py made")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help=DATA_HELP)
+    parser.add_argument("--test-speakers", metavar="A,B", help="test on all recordings of these instead of the fold's")
     parser.add_argument("--threads", type=int, default=1, help="of torch (default: 1)")
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
-    run_command(lambda: print(summary(evaluate(RunFolder(args.run), args.data))))
+    run_command(lambda: print(summary(evaluate(RunFolder(args.run), args.data, args.test_speakers))))
 
 
-def evaluate(run: RunFolder, data: Sequence[Path]) -> dict[str, Any]:
+def evaluate(run: RunFolder, data: Sequence[Path], test_speakers: str | None = None) -> dict[str, Any]:
     """The run's metrics, which are also written into its folder.
+
+    Args:
+        run: a trained one.
+        data: folders with recordings.
+        test_speakers: names with commas between, to test on instead of the run's fold.
 
     Raises:
         FileNotFoundError: no run, or no data.
         ValueError: another vocabulary, an empty fold, or recordings of another sample rate.
     """
-    recogniser = load_recogniser(run)
-    fold = fold_named(find_clips(*data), run.config()["data"]["fold"])
-    run.write("metrics.json", measured(recogniser, fold.test) | {"parameters": parameters(run, recogniser)})
-    return run.read("metrics.json")
+    recogniser, clips = load_recogniser(run), find_clips(*data)
+    if test_speakers is None:
+        name, test = "metrics.json", fold_named(clips, run.config()["data"]["fold"]).test
+    else:
+        name, test = f"metrics-{test_speakers}.json", of_speakers(clips, test_speakers.split(","))
+    run.write(name, measured(recogniser, test) | {"parameters": parameters(run, recogniser)})
+    return run.read(name)
 
 
 def measured(recogniser: sc.Pipeline, test: Sequence[Clip]) -> dict[str, Any]:

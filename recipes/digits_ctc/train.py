@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, nargs="+", required=True, help=DATA_HELP)
     parser.add_argument("--config", default="logmel", help=f"front-end: a file, or {', '.join(front_ends())}")
-    parser.add_argument("--fold", default="official", help="official (default), without-SPEAKER, or all")
+    parser.add_argument("--fold", default="official", help="official (default), or without-SPEAKER[,SPEAKER ...]")
     parser.add_argument("--live", action="store_true", help="an acoustic model that does not look ahead")
     parser.add_argument("--output", type=Path, help="folder of the run (default: runs/CONFIG/FOLD-seedSEED)")
     parser.add_argument("--settings", type=Path, default=SETTINGS, help="TOML of what all front-ends share")

@@ -1,0 +1,77 @@
+"""Make espeak-ng say the digits in many voices, for training beside real speakers.
+
+    python recipes/digits_ctc/voices.py --output voices        # needs espeak-ng
+
+Written as the Free Spoken Digit Dataset is, with takes from 5 on: all of them are for training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from recipes.ctc.command import run_command
+from recipes.digits_ctc.corpus import DIGITS, OFFICIAL_TAKES, SAMPLE_RATE, Samples
+
+ACCENTS = {"us": "en-us", "gb": "en-gb", "sc": "en-gb-scotland", "rp": "en-gb-x-rp", "wm": "en-gb-x-gbcwmd"}
+VARIANTS = {"us": ("m1", "m3", "f1", "f3"), "gb": ("m2", "f2"), "sc": ("m4",), "rp": ("f4",), "wm": ("m5", "f1")}
+"""Of each accent. audio_samples/ has others for the test: us with m7 and without a variant, gb with f5."""
+TAKES = (("-s", "140", "-p", "40"), ("-s", "170", "-p", "50"), ("-s", "200", "-p", "60"))
+SILENCE = 0.01
+"""Of the peak: what is softer at either end is cut off."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path("voices"), help="folder for the recordings")
+    args = parser.parse_args(arguments)
+    run_command(lambda: print(f"{write(args.output)} recordings in {args.output}"))
+
+
+def write(output: Path) -> int:
+    """Make all recordings; their number.
+
+    Raises:
+        FileNotFoundError: espeak-ng is not installed.
+    """
+    if shutil.which("espeak-ng") is None:
+        raise FileNotFoundError("espeak-ng was not found; apt-get install espeak-ng, or brew install espeak-ng.")
+    folder = output / "recordings"
+    folder.mkdir(parents=True, exist_ok=True)
+    count = 0
+    for speaker, voice in voices():
+        for digit, word in enumerate(DIGITS.tokens):
+            for take, manner in enumerate(TAKES, OFFICIAL_TAKES):
+                soundfile.write(folder / f"{digit}_{speaker}_{take}.wav", say(word, voice, *manner), SAMPLE_RATE)
+                count += 1
+    return count
+
+
+def voices() -> Iterator[tuple[str, str]]:
+    """A speaker's name here, and espeak-ng's."""
+    for accent, variants in VARIANTS.items():
+        yield from ((accent + variant, f"{ACCENTS[accent]}+{variant}") for variant in variants)
+
+
+def say(word: str, voice: str, *manner: str) -> Samples:
+    """A word by espeak-ng, at 8 kHz, without silence at its ends, its peak half of full scale."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "word.wav")
+        subprocess.run(["espeak-ng", "-v", voice, *manner, "-w", str(path), word], check=True)
+        sound, rate = soundfile.read(path, dtype="float32")
+    sound = soxr.resample(sound, rate, SAMPLE_RATE)
+    peak = np.abs(sound).max()
+    loud = np.flatnonzero(np.abs(sound) > SILENCE * peak)
+    return sound[loud[0] : loud[-1] + 1] * (0.5 / peak)
+
+
+if __name__ == "__main__":
+    main()
