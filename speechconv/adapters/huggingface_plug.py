@@ -4,11 +4,11 @@
     model = huggingface.plug(Wav2Vec2ForCTC(config), encoder)
 
 These models count frames by their config (`conv_kernel`, `conv_stride`), so the config must describe the encoder;
-`plug` refuses another one. They tell their feature extractor nothing of the attention mask; the plugged one is told by a
-hook, so that a row in a padded batch is the row alone, whatever norm the encoder has.
+`plug` refuses another one. They tell their feature extractor nothing of the attention mask; the plugged one is told by
+a hook, so that a row in a padded batch is the row alone, whatever norm the encoder has.
 
-With a FeatureEncoder (of the group norm that transformers has, "utterance") what the model's `save_pretrained` writes is
-read by plain transformers, the trained encoder as its own. With any other encoder, plug before loading:
+With a FeatureEncoder (of the group norm that transformers has, "utterance") what the model's `save_pretrained` writes
+is read by plain transformers, the trained encoder as its own. With any other encoder, plug before loading:
 
     model = huggingface.plug(Wav2Vec2ForCTC(Wav2Vec2Config.from_pretrained(folder)), encoder)
     model.load_state_dict(safetensors.torch.load_file(folder / "model.safetensors"))
