@@ -9,10 +9,11 @@ import tempfile
 
 import torch
 from transformers import AutoFeatureExtractor, AutoModel, Wav2Vec2Config, Wav2Vec2ForCTC
+from transformers.utils import logging
 
 import speechconv as sc
 from recipes.plug_in.melodies import SAMPLE_RATE, TOKENS, Melodies, batches
-from recipes.plug_in.outcome import Outcome, outcome, weights_of
+from recipes.plug_in.outcome import Outcome, filters_of, outcome
 from speechconv.adapters.huggingface import SpeechconvFeatureExtractor, SpeechconvModel, config_of, plug
 
 SMALL = {
@@ -30,6 +31,7 @@ STEPS, LR = 60, 3e-3
 
 def main() -> Outcome:
     torch.manual_seed(0)
+    logging.disable_progress_bar()
     encoder = sc.FeatureEncoder(channels=32)
     config = Wav2Vec2Config(**config_of(encoder), **SMALL, vocab_size=TOKENS, ctc_loss_reduction="mean")
     model = plug(Wav2Vec2ForCTC(config), encoder)
@@ -47,7 +49,7 @@ def main() -> Outcome:
 
 
 def train(model: Wav2Vec2ForCTC, encoder: sc.FeatureEncoder) -> Outcome:
-    before, losses = weights_of(encoder), []
+    before, losses = filters_of(encoder), []
     optimiser = torch.optim.AdamW(model.parameters(), lr=LR)
     model.train()
     for batch in batches(STEPS):
@@ -55,7 +57,7 @@ def train(model: Wav2Vec2ForCTC, encoder: sc.FeatureEncoder) -> Outcome:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     return outcome(losses, before, encoder)
 
 

@@ -1,12 +1,13 @@
-"""What a short training did: the losses of its steps, and how far the encoder's weights moved."""
+"""What a short training did: the losses of its steps, and how far the filters on the waveform moved."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
+
+import speechconv as sc
 
 FEW = 5
 """Steps at either end whose mean loss is told: one batch is harder than another."""
@@ -18,7 +19,7 @@ class Outcome:
 
     Attributes:
         losses: of every step.
-        change: distance of the encoder's weights from where they began, as a share of their length then.
+        change: distance of the filters from where they began, as a share of their length then.
     """
 
     losses: Sequence[float]
@@ -35,15 +36,18 @@ class Outcome:
     def __str__(self) -> str:
         return (
             f"loss {self.first:.2f} -> {self.last:.2f} in {len(self.losses)} steps; "
-            f"encoder weights moved by {100 * self.change:.1f} %"
+            f"filters moved by {100 * self.change:.1f} %"
         )
 
 
-def weights_of(encoder: nn.Module) -> Tensor:
-    """All parameters in one row, copied."""
-    return torch.cat([parameter.detach().flatten() for parameter in encoder.parameters()])
+def filters_of(encoder: nn.Module) -> Tensor:
+    """What an encoder holds against the waveform: kernels of its STFT, or weights of its first convolution; copied."""
+    for part in encoder.modules():
+        if isinstance(part, sc.ConvSTFT):
+            return part.kernel.detach().clone()
+    return next(encoder.parameters()).detach().clone()
 
 
 def outcome(losses: Sequence[float], before: Tensor, encoder: nn.Module) -> Outcome:
-    """What became of the encoder whose weights were `before`."""
-    return Outcome(losses, float((weights_of(encoder) - before).norm() / before.norm()))
+    """What became of the encoder whose filters were `before`."""
+    return Outcome(losses, float((filters_of(encoder) - before).norm() / before.norm()))

@@ -14,7 +14,7 @@ from torchaudio.models import Conformer, wav2vec2_model
 
 import speechconv as sc
 from recipes.plug_in.melodies import SAMPLE_RATE, TOKENS, Melodies, batches
-from recipes.plug_in.outcome import Outcome, outcome, weights_of
+from recipes.plug_in.outcome import Outcome, filters_of, outcome
 from speechconv.adapters.torchaudio import plug
 
 CHANNELS = 32
@@ -61,7 +61,7 @@ def main() -> dict[str, Outcome]:
 
 def train(model: nn.Module, encoder: nn.Module, logits: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> Outcome:
     """CTC on melodies; `logits` gives those of a batch, and their counts."""
-    before, losses = weights_of(encoder), []
+    before, losses = filters_of(encoder), []
     optimiser = torch.optim.AdamW(model.parameters(), lr=LR)
     model.train()
     for batch in batches(STEPS):
@@ -69,7 +69,7 @@ def train(model: nn.Module, encoder: nn.Module, logits: Callable[[Tensor, Tensor
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     return outcome(losses, before, encoder)
 
 

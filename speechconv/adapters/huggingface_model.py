@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from speechconv.adapters.huggingface_plug import lengths_of, mask_of
 from speechconv.exact import ExactConstants
+from speechconv.layer import placement
 from speechconv.pipeline import Pipeline
 
 try:
@@ -36,7 +37,7 @@ try:
     )
     from transformers.utils import ModelOutput
 except ImportError as error:
-    raise ImportError(f"transformers does not load ({error}); pip install 'transformers>=5.0'.") from None
+    raise ImportError(f"transformers does not load ({error}); pip install 'speechconv[transformers]', 5.0 or newer.") from None
 
 
 class SpeechconvConfig(PreTrainedConfig):
@@ -98,11 +99,14 @@ class SpeechconvModel(PreTrainedModel):
     config_class = SpeechconvConfig
     base_model_prefix = "speechconv"
     main_input_name = "input_values"
+    _keep_in_fp32_modules_strict = ("frozen_mean", "frozen_var")  # pyright: ignore[reportAssignmentType] - any names
 
     def __init__(self, config: SpeechconvConfig) -> None:
         super().__init__(config)
         with torch.device("cpu"):  # from_pretrained builds on "meta", where nothing has a value
             self.pipeline = Pipeline.from_toml(config.pipeline)
+            if not self.pipeline.state_dict():  # transformers writes no file of weights without one
+                self.register_buffer("no_weights", torch.zeros(1))
         config.hidden_size, config.sampling_rate = self.pipeline.output_dim, self.pipeline.sample_rate
         self.post_init()
 
@@ -120,13 +124,29 @@ class SpeechconvModel(PreTrainedModel):
         Raises:
             ValueError: missing or extra weights, all of them named.
         """
-        model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+        with torch.random.fork_rng(devices=[]):  # what is drawn for the weights is overwritten
+            model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+            pipe = Pipeline.from_toml(model.config.pipeline).to(model.device, model.dtype)
         faults = [
             f"{kind}: {', '.join(sorted(info[kind]))}" for kind in ("missing_keys", "unexpected_keys") if info[kind]
         ]
         if faults:
             raise ValueError("\n  ".join(("the weights do not fit the config's pipeline:", *faults)))
+        pipe.load_state_dict(model.pipeline.state_dict())  # in the order in memory that gives the same bits
+        model.pipeline = pipe
         return (model, info) if output_loading_info else model
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights, or of the constants of a pipeline that has none; transformers' own asks for a parameter."""
+        own = placement(self.pipeline)
+        return own[0] if own else torch.get_default_dtype()
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        own = placement(self.pipeline)
+        return own[1] if own else torch.device("cpu")
 
     def _init_weights(self, module: nn.Module) -> None:
         """A pipeline draws its weights itself; transformers has overwritten its constants, which are made anew here."""

@@ -12,9 +12,8 @@ are not that share of the batch's frames, so what comes behind must be told `rel
 
 What SpeechBrain itself does not take:
     (batch, samples, channels)          mix it first, or take one channel
-    a row without a frame               its CTC loss is infinite; drop rows below `geometry.emitted_at(0)` samples
+    a batch without a single frame      its CTC loss refuses it; one such row among others counts as a loss of 0
     rows above 2^23 samples             524 s at 16 kHz: a float32 share does not tell their number
-    LengthsCapableChain(module)         drops the lengths of any nn.Module; LengthsCapableSequential does not
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ try:
     from speechbrain.utils.filter_analysis import FilterProperties
 except ImportError as error:
     raise ImportError(
-        f"speechbrain does not load ({error}); pip install 'speechconv[speechbrain]', version 1.1 or newer."
+        f"speechbrain does not load ({error}); pip install 'speechconv[speechbrain]', 1.1 or newer."
     ) from None
 
 
@@ -59,6 +58,10 @@ class FrontEnd(Plug):
 
     def __init__(self, source: Source, overrides: Mapping[str, Any] | None = None) -> None:
         super().__init__(open_encoder(source, overrides))
+
+    def __call__(self, wav: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """As `forward`, with its argument's name: LengthsCapableChain looks for it here, and drops lengths else."""
+        return super().__call__(wav, lengths=lengths)
 
     def forward(self, wav: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Frames; those past a row's length are 0.

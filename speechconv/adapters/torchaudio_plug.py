@@ -4,10 +4,9 @@
     Conformer           takes (frames, counts) as a pipeline gives them: conformer(*pipe(wav, lengths)), no plug needed
 
 What torchaudio itself does not take:
-    Conformer           a batch whose rows are all shorter than the tensor (cut the frames to counts.max()); a row
-                        without a frame (its attention is NaN). Its convolution modules do not mask, so that a row in a
-                        padded batch is not the row alone from there on
-    Wav2Vec2Model       a batch without a single frame
+    both                a batch without a single frame
+    Conformer           a batch whose rows are all shorter than the tensor: cut the frames to counts.max()
+Its Conformer's convolution modules do not mask, so that behind our frames a row in a padded batch is not the row alone.
 """
 
 from __future__ import annotations

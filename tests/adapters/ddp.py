@@ -26,7 +26,8 @@ def main(rank: int, folder: Path) -> None:
     pipe.zero_grad()
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     rows = slice(2 * rank, 2 * rank + 2)
-    frames, _ = DistributedDataParallel(pipe)(wav[rows], lengths[rows])
+    parallel = DistributedDataParallel(pipe)
+    frames, _ = parallel(wav[rows], lengths[rows])
     frames.square().sum().backward()
     for own, gradient in zip(expected, gradients(pipe), strict=True):
         torch.testing.assert_close(gradient, own, rtol=1e-10, atol=1e-10)

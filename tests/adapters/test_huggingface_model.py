@@ -34,6 +34,13 @@ def saved(pipe: sc.Pipeline, folder: Path) -> Path:
     return folder
 
 
+def assert_equal(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert (found[name].dtype, found[name].shape) == (tensor.dtype, tensor.shape), name
+        assert torch.equal(found[name], tensor), name
+
+
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
     """No connection is opened: a folder is all that is read."""
@@ -48,12 +55,19 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", PIPELINES)
 def test_a_pipeline_comes_back_from_a_folder_bit_by_bit(name: str, dtype: torch.dtype, tmp_path: Path) -> None:
     pipe = PIPELINES[name]().to(dtype).eval()
-    model = AutoModel.from_pretrained(saved(pipe, tmp_path))
+    saved(pipe, tmp_path)
+    before = torch.get_rng_state()
+    model = AutoModel.from_pretrained(tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
     assert isinstance(model, SpeechconvModel)
     assert not model.training
-    assert_same(pipe, model.pipeline)
-    for key, buffer in pipe.named_buffers():
-        assert torch.equal(model.pipeline.get_buffer(key), buffer)
+    assert model.dtype == dtype
+    assert model.pipeline.to_toml() == pipe.to_toml()
+    assert_equal(dict(model.pipeline.named_parameters()), dict(pipe.named_parameters()))
+    assert_equal(dict(model.pipeline.named_buffers()), dict(pipe.named_buffers()))  # constants too
+    wav = noise(2, 900).to(dtype)
+    with torch.no_grad():
+        assert torch.equal(model(wav).last_hidden_state, pipe(wav))
 
 
 def test_auto_classes_know_the_folder(tmp_path: Path) -> None:
@@ -132,12 +146,12 @@ def test_a_config_alone_gives_a_pipeline_with_weights_of_its_own() -> None:
 def test_weights_that_are_not_there_are_an_error(tmp_path: Path) -> None:
     saved(trained(mel_pipeline()), tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
-    weights["pipeline.stray"] = weights.pop("pipeline.stft.delta")
+    weights["pipeline.stray"] = weights.pop("pipeline.stft.filter_delta")
     save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(ValueError, match="the weights do not fit the config's pipeline:") as error:
         AutoModel.from_pretrained(tmp_path)
     assert str(error.value).splitlines()[1:] == [
-        "  missing_keys: pipeline.stft.delta",
+        "  missing_keys: pipeline.stft.filter_delta",
         "  unexpected_keys: pipeline.stray",
     ]
 

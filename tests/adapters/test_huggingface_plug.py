@@ -151,6 +151,7 @@ def test_frames_are_as_many_as_the_counts_for_every_length() -> None:
         assert extractor(wav[:, :length]).shape == theirs(wav[:, :length]).shape
 
 
+@pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask:UserWarning")  # WavLM calls torch so
 @pytest.mark.parametrize("kind", ["Wav2Vec2", "Hubert", "WavLM", "UniSpeech", "UniSpeechSat", "Data2VecAudio"])
 def test_every_model_with_such_an_extractor_is_plugged(kind: str) -> None:
     encoder = feature_encoder("layer" if kind == "Data2VecAudio" else "group")
@@ -179,9 +180,9 @@ def test_a_pipeline_of_mel_bands_trains_inside() -> None:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     assert losses[-1] < 0.7 * losses[0]
-    assert not torch.equal(before["stft.delta"], pipe.state_dict()["stft.delta"])
+    assert not torch.equal(before["stft.filter_delta"], pipe.state_dict()["stft.filter_delta"])
 
 
 def test_freezing_the_feature_encoder_freezes_ours() -> None:
@@ -209,14 +210,14 @@ def test_what_a_plugged_model_saves_is_read_by_plain_transformers(norm: str, tmp
     assert type(plain.wav2vec2.feature_extractor).__name__ == "Wav2Vec2FeatureEncoder"
     wav, _ = ragged(900)
     assert off(net(wav).logits, plain(wav).logits) <= 1e-5
-    assert off(huggingface.load(tmp_path)[0](wav), encoder(wav)) <= 1e-5
+    assert off(huggingface.load(tmp_path, normalize=None)[0](wav), encoder(wav)) <= 1e-5
 
 
 def test_a_plugged_pipeline_is_loaded_into_a_plugged_model(tmp_path: Path) -> None:
     pipe = mel_pipeline()
     net = huggingface.plug(model(pipe), pipe)
     with torch.no_grad():
-        pipe.get_parameter("stft.delta").normal_()
+        pipe.get_parameter("stft.filter_delta").normal_()
     net.save_pretrained(tmp_path)
     again = huggingface.plug(Wav2Vec2ForCTC(Wav2Vec2Config.from_pretrained(tmp_path)), mel_pipeline()).eval()
     again.load_state_dict(load_file(tmp_path / "model.safetensors"))
