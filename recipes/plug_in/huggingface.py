@@ -26,7 +26,7 @@ SMALL = {
     "mask_time_prob": 0.0,
     "layerdrop": 0.0,
 }
-STEPS, LR = 60, 3e-3
+STEPS, LR = 40, 5e-3
 
 
 def main() -> Outcome:

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from recipes.plug_in.melodies import Melodies, batches
 from recipes.plug_in.outcome import Outcome, filters_of, outcome
 
-STEPS = 60
+STEPS = 40
 
 
 class Recogniser(Brain):
@@ -29,11 +29,12 @@ class Recogniser(Brain):
         self.losses: list[float] = []
 
     def compute_forward(self, batch: Melodies, stage: Stage) -> tuple[Tensor, Tensor]:
+        modules: Any = self.modules
         samples = batch.wav.shape[1]
         wav_lens = batch.lengths / samples
-        frames = self.modules.compute_features(batch.wav, wav_lens)
-        frame_lens = self.modules.compute_features.relative_lengths(wav_lens, samples)
-        return self.modules.encoder(frames, frame_lens).log_softmax(-1), frame_lens
+        frames = modules.compute_features(batch.wav, wav_lens)
+        frame_lens = modules.compute_features.relative_lengths(wav_lens, samples)
+        return modules.encoder(frames, frame_lens).log_softmax(-1), frame_lens
 
     def compute_objectives(self, predictions: tuple[Tensor, Tensor], batch: Melodies, stage: Stage) -> Tensor:
         log_probs, frame_lens = predictions

@@ -18,7 +18,7 @@ from recipes.plug_in.outcome import Outcome, filters_of, outcome
 from speechconv.adapters.torchaudio import plug
 
 CHANNELS = 32
-STEPS, LR = 60, 3e-3
+STEPS, LR = 40, 5e-3
 
 
 class Recogniser(nn.Module):

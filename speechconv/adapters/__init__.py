@@ -13,7 +13,8 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-# pyright: reportUnsupportedDunderAll=false - imported when first asked for
+# Imported when first asked for, which pyright cannot see.
+# pyright: reportUnsupportedDunderAll=false
 __all__ = ["espnet", "huggingface", "lhotse", "nemo", "speechbrain", "torchaudio"]
 
 

@@ -35,9 +35,11 @@ try:
         PreTrainedModel,
         Wav2Vec2FeatureExtractor,
     )
-    from transformers.utils import ModelOutput
+    from transformers.utils.generic import ModelOutput
 except ImportError as error:
-    raise ImportError(f"transformers does not load ({error}); pip install 'speechconv[transformers]', 5.0 or newer.") from None
+    raise ImportError(
+        f"transformers does not load ({error}); pip install 'speechconv[transformers]', 5.0 or newer."
+    ) from None
 
 
 class SpeechconvConfig(PreTrainedConfig):
@@ -125,7 +127,8 @@ class SpeechconvModel(PreTrainedModel):
             ValueError: missing or extra weights, all of them named.
         """
         with torch.random.fork_rng(devices=[]):  # what is drawn for the weights is overwritten
-            model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+            loaded: Any = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+            model, info = loaded
             pipe = Pipeline.from_toml(model.config.pipeline).to(model.device, model.dtype)
         faults = [
             f"{kind}: {', '.join(sorted(info[kind]))}" for kind in ("missing_keys", "unexpected_keys") if info[kind]

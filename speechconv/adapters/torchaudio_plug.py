@@ -70,7 +70,7 @@ def plug(model: Model, encoder: Layer) -> Model:
         >>> logits.shape
         torch.Size([1, 49, 5])
     """
-    inner = getattr(model, "wav2vec2", model)
+    inner: Any = getattr(model, "wav2vec2", model)
     if not isinstance(inner, import_torchaudio().models.Wav2Vec2Model):
         raise TypeError(f"expected a torchaudio.models.Wav2Vec2Model, got {type(model).__name__}.")
     extractor = FeatureExtractor(encoder)

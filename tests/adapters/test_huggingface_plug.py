@@ -204,7 +204,8 @@ def test_what_a_plugged_model_saves_is_read_by_plain_transformers(norm: str, tmp
     with torch.no_grad():
         encoder.conv_layers[1].get_parameter("conv.weight").mul_(1.5)
     net.save_pretrained(tmp_path)
-    plain, info = Wav2Vec2ForCTC.from_pretrained(tmp_path, output_loading_info=True)
+    loaded: Any = Wav2Vec2ForCTC.from_pretrained(tmp_path, output_loading_info=True)
+    plain, info = loaded
     assert not info["missing_keys"]
     assert not info["unexpected_keys"]
     assert type(plain.wav2vec2.feature_extractor).__name__ == "Wav2Vec2FeatureEncoder"

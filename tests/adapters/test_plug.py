@@ -6,6 +6,7 @@ import copy
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,8 @@ def encoder_pipeline() -> sc.Pipeline:
     return sc.Pipeline([feature_encoder()], sample_rate=8000)
 
 
-PIPELINES = {"mel": mel_pipeline, "encoder": encoder_pipeline, "conformer": conformer_pipeline}
+Make = Callable[[], sc.Pipeline]
+PIPELINES: dict[str, Make] = {"mel": mel_pipeline, "encoder": encoder_pipeline, "conformer": conformer_pipeline}
 each_pipeline = pytest.mark.parametrize("make", PIPELINES.values(), ids=PIPELINES.keys())
 
 
@@ -39,7 +41,7 @@ each_pipeline = pytest.mark.parametrize("make", PIPELINES.values(), ids=PIPELINE
 
 @each_pipeline
 @pytest.mark.parametrize(("batch", "samples"), [(2, 900), (1, 1), (3, 0), (0, 900)])
-def test_shapes_follow_from_the_number_of_samples(make: type[sc.Pipeline], batch: int, samples: int) -> None:
+def test_shapes_follow_from_the_number_of_samples(make: Make, batch: int, samples: int) -> None:
     pipe = make().eval()
     y = pipe(torch.zeros(batch, samples))
     assert type(y) is torch.Tensor
@@ -50,7 +52,7 @@ def test_shapes_follow_from_the_number_of_samples(make: type[sc.Pipeline], batch
 
 
 @each_pipeline
-def test_padding_changes_no_frame_no_gradient_and_no_statistic(make: type[sc.Pipeline]) -> None:
+def test_padding_changes_no_frame_no_gradient_and_no_statistic(make: Make) -> None:
     """In training too, dropout aside."""
     pipe = make().double().train()
     for part in pipe.modules():
@@ -69,7 +71,7 @@ def test_padding_changes_no_frame_no_gradient_and_no_statistic(make: type[sc.Pip
 
 
 @each_pipeline
-def test_a_state_dict_holds_what_was_learned_or_measured_and_nothing_else(make: type[sc.Pipeline]) -> None:
+def test_a_state_dict_holds_what_was_learned_or_measured_and_nothing_else(make: Make) -> None:
     pipe, other = trained(make()).eval(), make().eval()
     learned = {name for name, _ in pipe.named_parameters()}
     measured = {name for name in pipe.state_dict() if name.rpartition(".")[2] in ("running_mean", "running_var")}
@@ -98,7 +100,7 @@ def test_presets_and_files_are_in_eval_mode(tmp_path: Path) -> None:
 
 
 @each_pipeline
-def test_another_type_of_input_is_refused_and_a_cast_is_exact(make: type[sc.Pipeline]) -> None:
+def test_another_type_of_input_is_refused_and_a_cast_is_exact(make: Make) -> None:
     wav, _ = ragged(700, 700)
     with pytest.raises(TypeError, match=r"holds torch.float32, got an input of torch.float64; convert one of them"):
         make()(wav.double())
@@ -113,7 +115,7 @@ def test_another_type_of_input_is_refused_and_a_cast_is_exact(make: type[sc.Pipe
 
 
 @each_pipeline
-def test_autocast_leaves_the_weights_and_trains(make: type[sc.Pipeline]) -> None:
+def test_autocast_leaves_the_weights_and_trains(make: Make) -> None:
     pipe = make().eval()
     wav, lengths = ragged(700, 333)
     expected, counts = pipe(wav, lengths)
@@ -128,7 +130,7 @@ def test_autocast_leaves_the_weights_and_trains(make: type[sc.Pipeline]) -> None
 
 @each_pipeline
 def test_gradients_reach_every_parameter_and_the_waveform_also_through_two_calls_and_checkpoints(
-    make: type[sc.Pipeline],
+    make: Make,
 ) -> None:
     pipe = trained(make()).double().eval()
     wav, lengths = ragged(700, 333, dtype=torch.float64, fill=0.0)
@@ -149,7 +151,7 @@ def test_gradients_reach_every_parameter_and_the_waveform_also_through_two_calls
 
 @each_pipeline
 @pytest.mark.parametrize("way", [copy.deepcopy, lambda pipe: pickle.loads(pickle.dumps(pipe))], ids=["copy", "pickle"])
-def test_copies_give_the_same_frames_and_share_nothing(make: type[sc.Pipeline], way: type[sc.Pipeline]) -> None:
+def test_copies_give_the_same_frames_and_share_nothing(make: Make, way: Callable[[sc.Pipeline], sc.Pipeline]) -> None:
     pipe = trained(make()).eval()
     wav, _ = ragged(700, 700)
     expected = pipe(wav)

@@ -210,7 +210,7 @@ def test_a_checkpoint_of_speechbrain_is_a_state_dict_of_the_pipeline(tmp_path: P
     front, again = FrontEnd(mel_pipeline()), FrontEnd(mel_pipeline())
     with torch.no_grad():
         front.encoder.get_parameter("stft.filter_delta").normal_()
-    checkpoint = Checkpointer(tmp_path, {"features": front}).save_checkpoint()
+    checkpoint: Any = Checkpointer(tmp_path, {"features": front}).save_checkpoint()
     Checkpointer(tmp_path, {"features": again}).recover_if_possible()
     pipe = mel_pipeline()
     pipe.load_state_dict(torch.load(checkpoint.path / "features.ckpt"))
@@ -296,7 +296,7 @@ def test_a_causal_encoder_says_so_and_its_noncausal_equivalent_streams() -> None
 
 
 def test_the_window_of_a_log_mel_is_speechbrains_own_but_for_evenness() -> None:
-    """SpeechBrain says 400 of a window that reaches from 200 samples back to 199 ahead; 401 is the odd one around it."""
+    """SpeechBrain says 400 of a window from 200 samples back to 199 ahead; 401 is the odd one around it."""
     ours, theirs = FrontEnd("logmel").get_filter_properties(), Fbank().get_filter_properties()
     assert (ours.window_size, theirs.window_size) == (401, 400)
     assert ours.stride == theirs.stride == 160

@@ -74,7 +74,7 @@ def test_a_row_in_a_padded_batch_is_the_row_alone(norm: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.int64, torch.int32])
 def test_lengths_are_torchaudios_for_every_length(dtype: torch.dtype) -> None:
     encoder = sc.FeatureEncoder(channels=2)
-    theirs = _get_feature_extractor(
+    theirs: Any = _get_feature_extractor(
         "layer_norm", list(zip([2] * 7, encoder.kernel_sizes, encoder.strides, strict=True)), True
     )
     lengths = torch.arange(2401, dtype=dtype)
