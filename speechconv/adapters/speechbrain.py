@@ -13,7 +13,7 @@ are not that share of the batch's frames, so what comes behind must be told `rel
 What SpeechBrain itself does not take:
     (batch, samples, channels)          mix it first, or take one channel
     a batch without a single frame      its CTC loss refuses it; one such row among others counts as a loss of 0
-    rows above 2^23 samples             524 s at 16 kHz: a float32 share does not tell their number
+    rows above 2^24 samples             1,048 s at 16 kHz: a float32 share does not tell their number
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class FrontEnd(Plug):
 
 
 def absolute_lengths(lengths: Tensor, num_samples: int) -> Tensor:
-    """int64 lengths in samples, exact for float32 shares of up to 2^23 samples.
+    """int64 lengths in samples, exact for float32 shares of up to 2^24 samples.
 
     >>> absolute_lengths(torch.tensor([1.0, 1 / 3]), 48000)
     tensor([48000, 16000])

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
+from torch import nn
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, PreTrainedModel
 
 import speechconv as sc
 from speechconv.adapters.huggingface import SpeechconvConfig, SpeechconvFeatureExtractor, SpeechconvModel
@@ -131,6 +132,37 @@ def test_gradients_reach_the_filters_and_the_pipeline_is_the_very_one() -> None:
     model(noise(2, 900), torch.ones(2, 900)).last_hidden_state.sum().backward()
     gradients(pipe)
     assert model.pipeline is pipe
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_model_is_in_the_mode_of_its_pipeline(training: bool) -> None:
+    pipe = mel_pipeline().train(training)
+    assert SpeechconvModel.of(pipe).training is pipe.training is training
+
+
+class Tagger(PreTrainedModel):
+    """A user's own model around ours."""
+
+    config_class = SpeechconvConfig
+    base_model_prefix = "speechconv"
+
+    def __init__(self, config: SpeechconvConfig) -> None:
+        super().__init__(config)
+        self.speechconv = SpeechconvModel(config)
+        self.head = nn.Linear(config.hidden_size or 0, 3)
+        self.post_init()
+
+
+def test_a_model_around_ours_comes_back_with_our_weights_and_constants(tmp_path: Path) -> None:
+    pipe = trained(sc.Pipeline.from_toml(EVERY_STAGE))
+    tagger = Tagger(SpeechconvConfig(pipeline=pipe.to_toml()))
+    tagger.speechconv.pipeline.load_state_dict(pipe.state_dict())
+    tagger.save_pretrained(tmp_path)
+    again = Tagger.from_pretrained(tmp_path)
+    assert_equal(dict(again.named_parameters()), dict(tagger.named_parameters()))
+    assert_equal(dict(again.named_buffers()), dict(tagger.named_buffers()))
+    wav = noise(2, 900)
+    assert off(again.speechconv(wav).last_hidden_state, pipe(wav)) <= 1e-5
 
 
 def test_a_config_alone_gives_a_pipeline_with_weights_of_its_own() -> None:

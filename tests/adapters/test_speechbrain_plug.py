@@ -138,8 +138,8 @@ def test_shares_are_exact_for_all_counts_up_to_3000_and_for_large_ones() -> None
     assert relative_to(torch.tensor([0]), 0).tolist() == [0.0]
 
 
-def test_samples_are_exact_for_all_lengths_up_to_two_to_the_23() -> None:
-    for samples in [*range(1, 2500), 160_000, 2**20 + 1, 2**22 + 3, 2**23]:
+def test_samples_are_exact_for_all_lengths_up_to_two_to_the_24() -> None:
+    for samples in [*range(1, 2500), 160_000, 2**20 + 1, 3 * 2**22 - 1, 2**24]:
         lengths = torch.arange(samples + 1) if samples < 2500 else torch.randint(0, samples + 1, (3000,))
         assert torch.equal(absolute_lengths(lengths / samples, samples), lengths), samples
     lengths = torch.arange(2**26 - 2000, 2**26)
