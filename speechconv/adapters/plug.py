@@ -17,6 +17,8 @@ The contract of a pipeline, or of any layer that takes a waveform, towards torch
     DDP          every parameter takes part in every forward: find_unused_parameters is not needed. A pipeline without
                  parameters (fixed log-mel) is refused by DDP itself: put it in the model that DDP wraps. BatchNorm
                  counts each process's own frames, and SyncBatchNorm.convert_sync_batchnorm does not know it
+    FSDP         fully_shard takes contiguous parameters only; ours lie in memory as a product reads them. First say
+                 `parameter.data = parameter.data.contiguous()` to each: the same frames, but for their rounding
     not promised torch.jit.script; export goes by `Streamer`
 
 A plug wraps such a module in a toolkit's own call, maps names, axes and lengths, and nothing else.
@@ -65,6 +67,15 @@ class Plug(nn.Module):
         self.encoder = check_encoder(encoder)
         self.register_state_dict_post_hook(_without_prefix)
         self.register_load_state_dict_pre_hook(_with_prefix)
+
+    def __getattr__(self, name: str) -> Any:
+        """The encoder's attributes are the plug's: torch.distributed.checkpoint follows the state dict's names here."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "encoder":
+                raise
+            return getattr(self.encoder, name)
 
     @property
     def output_dim(self) -> int:

@@ -1,4 +1,4 @@
-"""One of two processes: DDP's gradients of its rows against those of all rows in one process.
+"""One of two processes: gradients of its rows by DDP and by FSDP against those of all rows in one process.
 
 python -m tests.adapters.ddp RANK FOLDER
 """
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 from torch import distributed
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from speechconv.pipeline import Pipeline
@@ -31,6 +33,15 @@ def main(rank: int, folder: Path) -> None:
     frames.square().sum().backward()
     for own, gradient in zip(expected, gradients(pipe), strict=True):
         torch.testing.assert_close(gradient, own, rtol=1e-10, atol=1e-10)
+    pipe.zero_grad()
+    for parameter in pipe.parameters():
+        parameter.data = parameter.data.contiguous()
+    fully_shard(pipe)
+    frames, _ = pipe(wav[rows], lengths[rows])
+    frames.square().sum().backward()
+    for own, parameter in zip(expected, pipe.parameters(), strict=True):
+        assert isinstance(parameter.grad, DTensor)
+        torch.testing.assert_close(parameter.grad.full_tensor(), own, rtol=1e-10, atol=1e-10)
     distributed.destroy_process_group()
     (folder / f"{rank}.ok").touch()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.distributed.checkpoint.state_dict import get_model_state_dict, set_model_state_dict
 from torch.utils.checkpoint import checkpoint
 
 import speechconv as sc
@@ -162,7 +163,7 @@ def test_copies_give_the_same_frames_and_share_nothing(make: Make, way: Callable
     assert torch.equal(twin(wav), expected)
 
 
-def test_two_processes_of_ddp_give_the_gradients_of_one(tmp_path: Path) -> None:
+def test_two_processes_of_ddp_and_of_fsdp_give_the_gradients_of_one(tmp_path: Path) -> None:
     """Two rows in each; every parameter takes part, so that DDP needs no search for unused ones."""
     script = Path(__file__).with_name("ddp.py")
     workers = [
@@ -198,6 +199,23 @@ def test_a_plugs_state_dict_is_its_encoders_in_any_depth() -> None:
     twin.load_state_dict(inside.state_dict())
     for mine, other in zip(twin.parameters(), inside.parameters(), strict=True):
         assert torch.equal(mine, other)
+
+
+def test_torchs_distributed_state_dict_follows_a_plugs_names() -> None:
+    encoder = trained(encoder_pipeline())
+    inside = nn.ModuleDict({"plug": Plug(encoder)})
+    state = get_model_state_dict(inside)
+    assert state.keys() == {f"plug.{key}" for key in encoder.state_dict()}
+    other = encoder_pipeline()
+    set_model_state_dict(nn.ModuleDict({"plug": Plug(other)}), state)
+    assert all(torch.equal(one, two) for one, two in zip(other.parameters(), encoder.parameters(), strict=True))
+
+
+def test_a_plug_has_its_encoders_attributes() -> None:
+    plug = Plug(mel_pipeline())
+    assert (plug.sample_rate, plug.hop_length, plug.output_dim) == (8000, 20, 6)
+    with pytest.raises(AttributeError, match="'Pipeline' object has no attribute 'sample_rat'"):
+        _ = plug.sample_rat
 
 
 def test_keys_that_do_not_fit_a_plug_are_still_refused() -> None:
