@@ -26,8 +26,8 @@ torch.set_num_threads(1)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems() -> None:
-    """SpeechBrain's lazy modules import what is not installed as soon as anyone asks for their file, and Hypothesis asks
-    every module that is loaded. So tell it that there is none."""
+    """SpeechBrain's lazy modules import what is not installed as soon as anyone asks for their file, and Hypothesis
+    asks every module that is loaded. So tell it that there is none."""
     if "speechbrain" in sys.modules:
         from speechbrain.utils.importutils import LazyModule
 

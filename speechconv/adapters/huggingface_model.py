@@ -115,7 +115,8 @@ class SpeechconvModel(PreTrainedModel):
     @classmethod
     def of(cls, pipe: Pipeline) -> SpeechconvModel:
         """A model of that very pipeline: held, not copied."""
-        model = cls(SpeechconvConfig(pipeline=pipe.to_toml()))
+        with torch.random.fork_rng(devices=[]):  # what is drawn for the weights is not used
+            model = cls(SpeechconvConfig(pipeline=pipe.to_toml()))
         model.pipeline = pipe
         return model.train(pipe.training)
 
