@@ -12,9 +12,10 @@ from transformers import AutoFeatureExtractor, AutoModel, Wav2Vec2Config, Wav2Ve
 from transformers.utils import logging
 
 import speechconv as sc
-from recipes.plug_in.melodies import SAMPLE_RATE, TOKENS, Melodies, batches
+from recipes.plug_in.melodies import SAMPLE_RATE, TOKENS, batches
 from recipes.plug_in.outcome import Outcome, filters_of, outcome
 from speechconv.adapters.huggingface import SpeechconvFeatureExtractor, SpeechconvModel, config_of, plug
+from speechconv.adapters.huggingface_plug import mask_of
 
 SMALL = {
     "hidden_size": 48,
@@ -53,16 +54,16 @@ def train(model: Wav2Vec2ForCTC, encoder: sc.FeatureEncoder) -> Outcome:
     optimiser = torch.optim.AdamW(model.parameters(), lr=LR)
     model.train()
     for batch in batches(STEPS):
-        loss = model(batch.wav, mask_of(batch), labels=batch.tokens.masked_fill(batch.tokens == 0, -100)).loss
+        loss = model(
+            batch.wav,
+            mask_of(batch.lengths, batch.wav.shape[1]),
+            labels=batch.tokens.masked_fill(batch.tokens == 0, -100),
+        ).loss
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         losses.append(loss.item())
     return outcome(losses, before, encoder)
-
-
-def mask_of(batch: Melodies) -> torch.Tensor:
-    return (torch.arange(batch.wav.shape[1]) < batch.lengths[:, None]).long()
 
 
 def round_trip(pipe: sc.Pipeline) -> torch.Tensor:
