@@ -17,7 +17,7 @@ The map, in the order of the signal:
                 StackFrames, ConvSubsampling, WaveNetStack, ConvPositionalEmbedding, ConformerConvModule
     pipeline    Pipeline: stages in order, presets, save and load; pipeline_source: what names one
     fuse        fused: an equal layer for inference, weights folded together
-    adapters    other toolkits' weights into these layers
+    adapters    other toolkits' weights into these layers, and these layers into other toolkits
     streamer    Streamer: the pure core of a stream
     session     Session, SessionPool: live
     contract    check_streaming: does a layer keep the law?

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,18 @@ settings.register_profile(
 )
 settings.load_profile("speechconv")
 torch.set_num_threads(1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems() -> None:
+    """SpeechBrain's lazy modules import what is not installed as soon as anyone asks for their file, and Hypothesis
+    asks every module that is loaded. So tell it that there is none."""
+    if "speechbrain" in sys.modules:
+        from speechbrain.utils.importutils import LazyModule
+
+        for module in list(sys.modules.values()):
+            if issubclass(type(module), LazyModule):
+                vars(module)["__file__"] = None
 
 
 @pytest.fixture(autouse=True)

@@ -8,17 +8,23 @@
     do_stable_layer_norm   transformer_norm     LayerNorm, unless      layer_norm_eps
 
 Files without a config, fairseq's and torchaudio's among them, are read by the shapes and names of their tensors.
+
+The other way, our encoders in transformers: `plug` puts one into a model of theirs (`huggingface_plug`), and
+SpeechconvModel is one of theirs itself (`huggingface_model`).
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from speechconv.adapters.checkpoint import Source, open_checkpoint
+from speechconv.adapters.huggingface_plug import config_of as config_of
+from speechconv.adapters.huggingface_plug import plug as plug
 from speechconv.adapters.names import name_tensors
 from speechconv.adapters.wav2vec2 import (
     NORMALIZE_EPS,
@@ -32,6 +38,14 @@ from speechconv.adapters.wav2vec2 import (
 )
 from speechconv.frontend.wav2vec2 import KERNEL_SIZES, STRIDES, GroupNormPolicy
 from speechconv.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from speechconv.adapters.huggingface_model import SpeechconvConfig as SpeechconvConfig
+    from speechconv.adapters.huggingface_model import SpeechconvFeatureExtractor as SpeechconvFeatureExtractor
+    from speechconv.adapters.huggingface_model import SpeechconvModel as SpeechconvModel
+
+MODELS = ("SpeechconvConfig", "SpeechconvFeatureExtractor", "SpeechconvModel")
+"""Of `huggingface_model`, which imports transformers; loading weights and `plug` need none of it."""
 
 MODEL_TYPES = ("wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat")
 """Of transformers' models, those that do the same before the Transformer."""
@@ -219,3 +233,9 @@ def _refuse_guesses(where: str, **guesses: Any) -> None:
     given = [name for name, value in guesses.items() if value is not None]
     if given:
         raise ValueError(f"{where} has a config, which says what {' and '.join(given)} would; leave it out.")
+
+
+def __getattr__(name: str) -> Any:
+    if name in MODELS:
+        return getattr(importlib.import_module("speechconv.adapters.huggingface_model"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,5 @@
 """Models of torchaudio into our layers: wav2vec 2.0 and HuBERT as pipelines, and the Conformer's convolution modules.
+Our encoders into torchaudio's models: `plug`, whose home is `torchaudio_plug`.
 
     _ConvolutionModule    ConformerConvModule
     layer_norm            layer_norm
@@ -24,6 +25,9 @@ from speechconv.adapters import huggingface
 from speechconv.adapters.checkpoint import Checkpoint
 from speechconv.adapters.fit import fill
 from speechconv.adapters.names import name_tensors
+from speechconv.adapters.torchaudio_plug import FeatureExtractor as FeatureExtractor
+from speechconv.adapters.torchaudio_plug import import_torchaudio
+from speechconv.adapters.torchaudio_plug import plug as plug
 from speechconv.adapters.wav2vec2 import NormalizePolicy, build, fill_pipeline, infer_layout
 from speechconv.frontend.wav2vec2 import GroupNormPolicy
 from speechconv.layers.conformer import ConformerConvModule
@@ -98,7 +102,7 @@ def load(
 
 def _wav2vec2_model(source: nn.Module) -> Any:
     """The Wav2Vec2Model itself, out of what is wrapped around it."""
-    kind = _torchaudio().models.Wav2Vec2Model
+    kind = import_torchaudio().models.Wav2Vec2Model
     for model in (source, getattr(source, "model", None), getattr(source, "wav2vec2", None)):
         if isinstance(model, kind):
             return model
@@ -122,7 +126,7 @@ def load_conformer(conformer: Conformer) -> nn.ModuleList:
         >>> len(modules), modules[0](torch.zeros(1, 50, 16)).shape
         (2, torch.Size([1, 50, 16]))
     """
-    _check_kind(conformer, _torchaudio().models.Conformer)
+    _check_kind(conformer, import_torchaudio().models.Conformer)
     layers: Any = conformer.conformer_layers
     return nn.ModuleList(load_conformer_module(layer.conv_module) for layer in layers)
 
@@ -146,7 +150,7 @@ def load_conformer_module(module: nn.Module) -> ConformerConvModule:
         >>> load_conformer_module(_ConvolutionModule(16, 16, 31, bias=True)).pointwise_out
         Linear(in_features=16, out_features=16, bias=True)
     """
-    _check_kind(module, _torchaudio().models.conformer._ConvolutionModule)
+    _check_kind(module, import_torchaudio().models.conformer._ConvolutionModule)
     theirs: Any = module
     _, _, depthwise, norm, _, _, dropout = theirs.sequential
     _refuse(theirs.layer_norm, depthwise, norm)
@@ -187,14 +191,3 @@ def _named(key: str, tensor: Tensor) -> tuple[str, tuple[str, Tensor]]:
 def _check_kind(module: nn.Module, kind: type[nn.Module]) -> None:
     if not isinstance(module, kind):
         raise TypeError(f"expected a {kind.__module__}.{kind.__name__}, got {type(module).__name__}.")
-
-
-def _torchaudio() -> Any:
-    try:
-        import torchaudio
-    except (ImportError, OSError) as error:
-        raise ImportError(
-            f"torchaudio does not load ({error}); it must be built for this torch, {torch.__version__}: install both "
-            "from one place, or pass the model's state_dict()."
-        ) from None
-    return torchaudio

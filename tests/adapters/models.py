@@ -117,8 +117,10 @@ def weight_norm_keys(state: dict[str, Tensor], style: str) -> dict[str, Tensor]:
     return rest | {f"{stem}weight": torch._weight_norm(v, g, 2)}  # pyright: ignore[reportPrivateImportUsage] - old torch wrote it
 
 
-def off(y: Tensor, expected: Tensor) -> float:
+def off(y: Tensor | None, expected: Tensor | None) -> float:
     """Largest difference, as a share of the largest expected value."""
+    assert y is not None
+    assert expected is not None
     assert y.shape == expected.shape
     assert y.numel()
     return float((y.detach() - expected.detach()).abs().max() / expected.detach().abs().max())
