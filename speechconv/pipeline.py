@@ -24,7 +24,7 @@ from speechconv.layer import placement
 from speechconv.layers.mel import Mel
 from speechconv.layout import WAVEFORM, check_input, check_lengths
 from speechconv.pipeline_source import source_file
-from speechconv.presets import preset_names, preset_text
+from speechconv.presets import preset_names, preset_text, preset_weights
 from speechconv.session import Session, SessionPool
 from speechconv.stages import NAMES, OWNERS, Table, build_stages, check_tables, describe_stage
 from speechconv.utterance import freeze_on, layers_of_policy
@@ -169,13 +169,19 @@ class Pipeline(Sequential):
             overrides: other values for its keys: sample_rate=8000, mel={"n_mels": 40}, or **{"mel.n_mels": 40}.
 
         Raises:
-            ValueError: an unknown preset, stage or key; names the accepted ones and the nearest match.
+            ValueError: an unknown preset, stage or key; names the accepted ones and the nearest match. Overrides of a
+            preset with trained weights.
 
         >>> Pipeline.from_preset("logmel", mel={"n_mels": 40}).output_dim
         40
         """
         check_known([name], preset_names(), "preset", "speechconv")
-        return parse_pipeline(preset_text(name), f"preset {name!r}", overrides)
+        weights = preset_weights(name)
+        if weights is None:
+            return parse_pipeline(preset_text(name), f"preset {name!r}", overrides)
+        if overrides:
+            raise ValueError(f"preset {name!r} is trained, its values are fixed; drop {', '.join(overrides)}.")
+        return _trained(name, weights)
 
     @classmethod
     def from_toml(cls, text: str, /, **overrides: Any) -> Pipeline:
@@ -304,6 +310,15 @@ def _check_n_fft(pipe: nn.Module) -> None:
             n_fft = part.n_fft
         elif isinstance(part, Mel) and n_fft not in (None, part.n_fft):
             raise ValueError(f"Mel was made for n_fft={part.n_fft}, the STFT before it has n_fft={n_fft}.")
+
+
+def _trained(name: str, weights: bytes) -> Pipeline:
+    from safetensors.torch import load
+
+    with torch.random.fork_rng(devices=[]):  # what is drawn for the weights is overwritten
+        pipe = parse_pipeline(preset_text(name), f"preset {name!r}", {})
+    pipe.load_state_dict(load(weights))
+    return pipe
 
 
 def _build(spec: Table, where: str) -> Pipeline:

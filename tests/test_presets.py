@@ -49,7 +49,8 @@ def narrow(table: Any) -> Any:
 def small(name: str, *, calibrate: bool = True) -> sc.Pipeline:
     """With the preset's kernels, strides and pads and few channels; float32, its weights and statistics perturbed."""
     stages = tomllib.loads(preset_text(name))["stages"]
-    pipe = sc.Pipeline.from_preset(name, **{table.get("name", table["stage"]): narrow(table) for table in stages})
+    narrowed = {table.get("name", table["stage"]): narrow(table) for table in stages}
+    pipe = sc.Pipeline.from_toml(preset_text(name), **narrowed)
     return ready(pipe, name) if calibrate else ready(pipe, "")
 
 

@@ -16,10 +16,13 @@ import numpy as np
 import soxr
 import torch
 from numpy.typing import NDArray
+from scipy.signal import oaconvolve
 from torch import Tensor
 
 from recipes.digits_ctc.corpus import SAMPLE_RATE, Samples
 
+KNOTS, TAPS = 6, 128
+"""Of the equaliser: its frequencies, and the taps of its filter."""
 SLOPES = (0.0, 0.5, 1.0, 1.5, 2.0)
 """Of the noise's power against frequency, both as logarithms: white to brown."""
 NOISE_SAMPLES = 1 << 18
@@ -32,7 +35,7 @@ class Augmentation:
     Args:
         speeds: factors, one an utterance.
         gain_db: of the whole, smallest and largest.
-        tilt: a, smallest and largest.
+        equaliser_db: gain of each of the equaliser's frequencies, smallest and largest.
         snr_db: of the noise, smallest and largest.
         noisy: share of utterances that get noise.
         time_masks, time_mask: how many stretches of time are blotted out, and the longest of them in frames.
@@ -41,7 +44,7 @@ class Augmentation:
 
     speeds: Sequence[float] = (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2)
     gain_db: tuple[float, float] = (-20.0, 20.0)
-    tilt: tuple[float, float] = (-0.6, 0.6)
+    equaliser_db: tuple[float, float] = (-12.0, 12.0)
     snr_db: tuple[float, float] = (5.0, 40.0)
     noisy: float = 0.7
     time_masks: int = 2
@@ -51,12 +54,25 @@ class Augmentation:
 
     def sound(self, wav: Samples, generator: np.random.Generator) -> Samples:
         """An utterance as another microphone in another room may have had it."""
-        heard = wav + generator.uniform(*self.tilt) * np.concatenate((wav[:1] * 0, wav[:-1]))
+        heard = equalised(wav, generator.uniform(*self.equaliser_db, KNOTS))
         if generator.random() < self.noisy:
             ratio = 10 ** (-generator.uniform(*self.snr_db) / 20)
             noise = some_noise(len(wav), generator)
             heard = heard + noise * ratio * np.sqrt(np.mean(np.square(heard)))
         return (heard * 10 ** (generator.uniform(*self.gain_db) / 20)).astype(np.float32)
+
+
+def equalised(wav: Samples, gains_db: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """`wav` through a filter of linear phase, undelayed, with these gains at frequencies from 0 to Nyquist.
+
+    >>> impulse = np.eye(1, 401, 200, dtype=np.float32)[0]
+    >>> np.abs(np.fft.rfft(equalised(impulse, (6.0, 6.0))))[:200:50].round(2)
+    array([2., 2., 2., 2.])
+    """
+    frequencies = np.linspace(0, 1, TAPS // 2 + 1)
+    gains = np.interp(frequencies, np.linspace(0, 1, len(gains_db)), gains_db)
+    taps = np.roll(np.fft.irfft(10 ** (gains / 20)), TAPS // 2)
+    return oaconvolve(wav, taps)[TAPS // 2 : TAPS // 2 + len(wav)]
 
 
 def some_noise(samples: int, generator: np.random.Generator) -> NDArray[np.float64]:

@@ -1,4 +1,7 @@
-"""Ready-made pipelines, a TOML file each; the order of `[[stages]]` is the path of the signal."""
+"""Ready-made pipelines, a TOML file each; the order of `[[stages]]` is the path of the signal.
+
+A .safetensors file beside it, of the same name, holds trained weights.
+"""
 
 from __future__ import annotations
 
@@ -20,3 +23,9 @@ def preset_names() -> dict[str, str]:
 def preset_text(name: str) -> str:
     """The TOML text of a preset that exists."""
     return resources.files(__name__).joinpath(f"{name}.toml").read_text("utf-8")
+
+
+def preset_weights(name: str) -> bytes | None:
+    """The safetensors file with the trained weights of a preset that exists; None for one that has none."""
+    file = resources.files(__name__).joinpath(f"{name}.safetensors")
+    return file.read_bytes() if file.is_file() else None

@@ -19,7 +19,7 @@ import torch
 import speechconv as sc
 from recipes.ctc.run_folder import RunFolder
 from recipes.digits_ctc import compare, evaluate, prepare, report, stream, train
-from recipes.digits_ctc.augment import Augmentation, SpecAugment, coloured_noise, faster
+from recipes.digits_ctc.augment import Augmentation, SpecAugment, coloured_noise, equalised, faster
 from recipes.digits_ctc.batches import Batches
 from recipes.digits_ctc.config import front_ends, load_config
 from recipes.digits_ctc.corpus import SAMPLE_RATE, Fold, find_clips, fold_named, folds, official, read
@@ -176,16 +176,24 @@ def test_noise_has_its_colour_and_level(slope: float) -> None:
 
 
 def test_noise_comes_at_the_ratio_that_was_asked_for() -> None:
-    quiet = Augmentation(gain_db=(0, 0), tilt=(0, 0), snr_db=(10, 10), noisy=1.0)
+    quiet = Augmentation(gain_db=(0, 0), equaliser_db=(0, 0), snr_db=(10, 10), noisy=1.0)
     wav = np.sin(np.arange(40000) * 0.3).astype(np.float32)
     noise = quiet.sound(wav, np.random.default_rng(0)) - wav
     assert 10 * np.log10(np.mean(np.square(wav)) / np.mean(np.square(noise))) == pytest.approx(10, abs=1.0)
 
 
-def test_level_and_tilt_are_what_was_asked_for() -> None:
-    bright = Augmentation(gain_db=(20, 20), tilt=(-0.5, -0.5), noisy=0.0)
+def test_the_level_is_what_was_asked_for() -> None:
+    louder = Augmentation(gain_db=(20, 20), equaliser_db=(0, 0), noisy=0.0)
     wav = np.array([1, 0, 0, 2], np.float32)
-    assert bright.sound(wav, np.random.default_rng(0)).tolist() == [10, -5, 0, 20]
+    assert louder.sound(wav, np.random.default_rng(0)) == pytest.approx(10 * wav, abs=1e-5)
+
+
+def test_the_equaliser_has_its_gain_at_each_frequency() -> None:
+    noise = coloured_noise(0.0).astype(np.float32)
+    ratio = np.abs(np.fft.rfft(equalised(noise, (-6.0, 0.0, 12.0)))) / np.abs(np.fft.rfft(noise))
+    where = np.linspace(0, len(ratio) - 1, 9).astype(int)[1:-1]
+    found = [20 * np.log10(np.median(ratio[i - 500 : i + 500])) for i in where]
+    assert found == pytest.approx(np.interp(np.arange(1, 8), [0, 4, 8], [-6, 0, 12]), abs=0.5)
 
 
 def test_speed_moves_pitch_and_length_together() -> None:
