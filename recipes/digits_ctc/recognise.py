@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from recipes.ctc.decoding import GreedyDecoder, Spoken, decode
 from recipes.ctc.run_folder import RunFolder
 from recipes.digits_ctc.batches import padded
 from recipes.digits_ctc.corpus import DIGITS
+from speechconv.presets import preset_names
 
 BATCH = 32
 
@@ -30,6 +32,23 @@ class Heard:
     word: str
     frame: int
     samples: int
+
+
+def open_recogniser(source: str) -> sc.Pipeline:
+    """The recogniser of a run's folder, or a preset that is one.
+
+    Raises:
+        FileNotFoundError: no run.
+        ValueError: a run of another vocabulary, or a preset of something else.
+    """
+    if source not in preset_names():
+        return load_recogniser(RunFolder(Path(source)))
+    recogniser = sc.Pipeline.from_preset(source)
+    if recogniser.output_dim != len(DIGITS):
+        raise ValueError(
+            f"preset {source!r} is no recogniser of digits; expected a run's folder, which train.py makes, or 'digits'."
+        )
+    return recogniser
 
 
 def load_recogniser(run: RunFolder) -> sc.Pipeline:

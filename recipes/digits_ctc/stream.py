@@ -20,7 +20,7 @@ import speechconv as sc
 from recipes.ctc.command import run_command
 from recipes.ctc.run_folder import RunFolder
 from recipes.digits_ctc.corpus import SAMPLE_RATE, Samples, find_clips, fold_named, read
-from recipes.digits_ctc.recognise import Heard, listen, load_recogniser
+from recipes.digits_ctc.recognise import Heard, listen, open_recogniser
 from recipes.digits_ctc.utterances import TEST_SEED, connected
 from speechconv.audio.error import AudioError
 from speechconv.audio.files import AudioFile
@@ -32,7 +32,7 @@ CHUNK = 160
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder that train.py made")
+    parser.add_argument("run", help="folder that train.py made, or digits: the preset")
     parser.add_argument("files", nargs="*", type=Path, help="recordings to listen to; resampled to 8 kHz")
     parser.add_argument("--data", type=Path, nargs="+", help="listen to the test utterances of the run's fold instead")
     parser.add_argument("--fast", action="store_true", help="do not wait for real time")
@@ -44,14 +44,13 @@ def _stream(args: argparse.Namespace) -> None:
     if bool(args.files) == bool(args.data):
         raise ValueError("expected recordings to listen to, or --data with the test utterances: one of the two.")
     torch.set_num_threads(1)
-    run = RunFolder(args.run)
-    recogniser = load_recogniser(run).fuse()
+    recogniser = open_recogniser(args.run).fuse()
     for file in args.files:
         print(f"{file}:")
         for heard in live(recogniser, load_sound(file), fast=args.fast):
             print(f"  {heard.samples / SAMPLE_RATE:6.2f} s  {heard.word}", flush=True)
     if args.data:
-        _test_utterances(recogniser, run, args.data, fast=args.fast)
+        _test_utterances(recogniser, RunFolder(Path(args.run)), args.data, fast=args.fast)
 
 
 def _test_utterances(recogniser: sc.Pipeline, run: RunFolder, data: Sequence[Path], *, fast: bool) -> None:
