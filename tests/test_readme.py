@@ -38,10 +38,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(arguments: list[str], folder: Path, checkpoint: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run in a folder of its own that sees audio_samples/ and, by the name it has on the hub, the `checkpoint`; with
-    this environment's commands first on the path."""
-    if not (folder / "audio_samples").exists():
-        (folder / "audio_samples").symlink_to(ROOT / "audio_samples")
+    """Run in a folder of its own that sees audio_samples/, recipes/ and, by the name it has on the hub, the
+    `checkpoint`; with this environment's commands first on the path."""
+    for name in ("audio_samples", "recipes"):
+        if not (folder / name).exists():
+            (folder / name).symlink_to(ROOT / name)
     if checkpoint and not (folder / "facebook").exists():
         (folder / "facebook").mkdir()
         (folder / "facebook" / "wav2vec2-base").symlink_to(checkpoint)
