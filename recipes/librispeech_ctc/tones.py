@@ -1,4 +1,4 @@
-"""A small corpus in LibriSpeech's layout without anybody's voice: every letter is a chord of two tones.
+"""A small corpus in LibriSpeech's layout without anybody's voice: letters and the space are chords.
 
     python recipes/librispeech_ctc/tones.py tones
 
@@ -19,12 +19,12 @@ from recipes.ctc.command import run_command
 from recipes.librispeech_ctc.corpus import SAMPLE_RATE, Samples
 
 WORDS = ("ABBEY", "BAD", "CAB", "DEAF", "FACE", "FADE", "DEED", "ACE")
-LETTERS = "ABCDEFY"
-LETTER, SPACE = 1280, 1600
+LETTERS = "ABCDEFY "
+LETTER, SILENCE = 1280, 1600
 """Samples: 80 and 100 ms."""
 LOW, HIGH = 300.0, 1500.0
 """Hz: letter i of n has LOW + 150 i, and HIGH + 250 (3 i mod n), times the speaker's pitch."""
-SPEAKERS, CHAPTERS, UTTERANCES = 4, 2, 5
+SPEAKERS, CHAPTERS, UTTERANCES = 4, 3, 8
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,11 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def write_corpus(output: Path) -> None:
-    """40 utterances to train on, and a chapter of one more speaker to test on."""
+    """96 utterances to train on, and a chapter of one more speaker to test on."""
     generator = np.random.default_rng(0)
     for speaker in range(SPEAKERS):
         for chapter in range(CHAPTERS):
-            write_chapter(output / "train", 10 + speaker, 100 + chapter, 0.94 + 0.04 * speaker, generator)
+            write_chapter(output / "train", 10 + speaker, 100 + chapter, 0.97 + 0.02 * speaker, generator)
     write_chapter(output / "test", 20, 200, 1.0, generator)
 
 
@@ -58,12 +58,11 @@ def write_chapter(part: Path, speaker: int, chapter: int, pitch: float, generato
 def spoken(text: str, pitch: float, generator: np.random.Generator) -> Samples:
     """The sound of a text, in a faint hiss, with silence at both ends.
 
-    >>> len(spoken("A CAB", 1.0, np.random.default_rng(0))) == 4 * LETTER + 3 * SPACE
+    >>> len(spoken("A CAB", 1.0, np.random.default_rng(0))) == 5 * LETTER + 2 * SILENCE
     True
     """
-    silence = np.zeros(SPACE)
-    parts = [silence, *(silence if letter == " " else chord(letter, pitch) for letter in text), silence]
-    sound = np.concatenate(parts)
+    silence = np.zeros(SILENCE)
+    sound = np.concatenate([silence, *(chord(letter, pitch) for letter in text), silence])
     return (sound + 0.003 * generator.standard_normal(len(sound))).astype(np.float32)
 
 

@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -20,10 +21,11 @@ import torch
 
 from recipes.ctc.command import run_command
 from recipes.ctc.processes import Processes, started
+from recipes.ctc.recogniser import Recogniser
 from recipes.ctc.run_folder import RunFolder
 from recipes.ctc.trainer import Precision, tensorboard, train
 from recipes.librispeech_ctc.batches import Ahead, Batches
-from recipes.librispeech_ctc.config import SETTINGS, check_shareable, load_config, new_recogniser, open_front
+from recipes.librispeech_ctc.config import SETTINGS, Config, check_shareable, load_config, new_recogniser, open_front
 from recipes.librispeech_ctc.corpus import DATA_HELP, find_utterances
 from recipes.librispeech_ctc.examples import choose
 from recipes.librispeech_ctc.units import CHARACTERS, units_of
@@ -48,22 +50,52 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _train(args: argparse.Namespace) -> None:
     keep_freed_memory()
-    with started(args.device) as (processes, device):
-        _train_share(args, processes, device)
-
-
-def _train_share(args: argparse.Namespace, processes: Processes, device: torch.device) -> None:
-    began = time.perf_counter()
     config = load_config(args.settings, precision=args.precision, steps=args.steps, seed=args.seed)
+    with started(args.device) as (processes, device):
+        sources = Sources(args.front, args.vocabulary, args.data)
+        train_run(config, sources, RunFolder(args.output), processes=processes, device=device, readers=args.readers)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a run is made of, besides its settings.
+
+    Args:
+        front: front-end, as `open_front` takes it.
+        vocabulary: as `units_of` takes it.
+        data: folders of the corpus.
+    """
+
+    front: str
+    vocabulary: str
+    data: Sequence[Path]
+
+
+def train_run(
+    config: Config, sources: Sources, run: RunFolder, *, processes: Processes, device: torch.device, readers: int
+) -> Recogniser:
+    """Train, or go on training, until the run's folder holds the trained recogniser, which is also returned.
+
+    Args:
+        config: settings.
+        sources: front-end, vocabulary and data.
+        run: the folder; the first process alone reads and writes it.
+        processes: that share each batch.
+        device: to train on.
+        readers: threads that read recordings ahead, >= 1.
+
+    Raises:
+        FileNotFoundError, ValueError: sources at fault; or the folder is another config's.
+    """
+    began = time.perf_counter()
     torch.manual_seed(config.training.seed)
-    front = open_front(args.front)
+    front = open_front(sources.front)
     if processes.size > 1:
         check_shareable(front)
-    utterances = find_utterances(*args.data)
-    units = units_of(args.vocabulary, (utterance.text for utterance in utterances))
+    utterances = find_utterances(*sources.data)
+    units = units_of(sources.vocabulary, (utterance.text for utterance in utterances))
     model = new_recogniser(front, config.acoustic, units.vocabulary)
     examples = choose(utterances, units, config.batches.longest, partial(config.acoustic.num_frames, front))
-    run = RunFolder(args.output)
     resume = processes.from_first(lambda: run.begin(config.record(front, units.vocabulary, examples)))
     batches = Batches(
         examples.chosen,
@@ -76,12 +108,13 @@ def _train_share(args: argparse.Namespace, processes: Processes, device: torch.d
     if processes.first:
         print(f"{examples.summary()}; {config.training.steps} steps, {batches.per_epoch} an epoch", flush=True)
     model.load_state_dict(processes.from_first(model.state_dict))
+    model.to(device)
     with (
         tensorboard(run.path) if processes.first else contextlib.nullcontext([]) as writers,
-        Ahead(batches, args.readers, config.training.steps) as ahead,
+        Ahead(batches, readers, config.training.steps) as ahead,
     ):
         train(
-            model.to(device),
+            model,
             ahead,
             config.training,
             run,
@@ -90,9 +123,11 @@ def _train_share(args: argparse.Namespace, processes: Processes, device: torch.d
             processes=processes,
             precision=config.precision,
         )
+    model.cpu()
     if processes.first:
-        model.cpu().front.save(run.front_end)
+        model.front.save(run.front_end)
         print(f"{run.path}: trained in {time.perf_counter() - began:.0f} s; next: evaluate.py {run.path} --data ...")
+    return model
 
 
 if __name__ == "__main__":
