@@ -53,7 +53,9 @@ class Conformer(models.Conformer):
 
     def forward(self, input: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         real = torch.arange(input.shape[1], device=input.device) < lengths[:, None]
-        x = keep(input, real)
+        x = _at_least_float32(
+            keep(input, real)
+        )  # under autocast products alone are bfloat16, what they add up to is not
         for layer in self.conformer_layers:
             x = _layer(cast(ConformerLayer, layer), x, real)
         return keep(x, real), lengths
@@ -85,9 +87,13 @@ def _convolution(x: Tensor, parts: nn.Sequential, real: Tensor) -> Tensor:
 
 
 def _group_norm(x: Tensor, norm: nn.GroupNorm, real: Tensor) -> Tensor:
-    """(x - mean) / sqrt(var + eps), both over the channels of all real frames of a row, in float32 at least."""
-    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    """(x - mean) / sqrt(var + eps), both over the channels of all real frames of a row."""
+    x = _at_least_float32(x)
     count = (real.sum(1) * x.shape[2]).clip(min=1)[:, None, None]
     centred = keep(x - keep(x, real).sum((1, 2), keepdim=True) / count, real)
     variance = centred.square().sum((1, 2), keepdim=True) / count
     return centred * (variance + norm.eps).rsqrt() * norm.weight + norm.bias
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -11,11 +11,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 
@@ -24,6 +24,7 @@ from recipes.ctc.processes import Processes, started
 from recipes.ctc.recogniser import Recogniser
 from recipes.ctc.run_folder import RunFolder
 from recipes.ctc.trainer import Precision, tensorboard, train
+from recipes.ctc.vocabulary import Vocabulary
 from recipes.librispeech_ctc.batches import Ahead, Batches
 from recipes.librispeech_ctc.config import SETTINGS, Config, check_shareable, load_config, new_recogniser, open_front
 from recipes.librispeech_ctc.corpus import DATA_HELP, find_utterances
@@ -96,7 +97,8 @@ def train_run(
     units = units_of(sources.vocabulary, (utterance.text for utterance in utterances))
     model = new_recogniser(front, config.acoustic, units.vocabulary)
     examples = choose(utterances, units, config.batches.longest, partial(config.acoustic.num_frames, front))
-    resume = processes.from_first(lambda: run.begin(config.record(front, units.vocabulary, examples)))
+    record = config.record(front, units.vocabulary, examples)
+    resume = processes.from_first(lambda: _begin(run, record, units.vocabulary))
     batches = Batches(
         examples.chosen,
         config.batches,
@@ -128,6 +130,13 @@ def train_run(
         model.front.save(run.front_end)
         print(f"{run.path}: trained in {time.perf_counter() - began:.0f} s; next: evaluate.py {run.path} --data ...")
     return model
+
+
+def _begin(run: RunFolder, record: Mapping[str, Any], vocabulary: Vocabulary) -> bool:
+    """As `RunFolder.begin`; another vocabulary is told in words, not in all its tokens."""
+    if (run.path / "config.json").exists():
+        vocabulary.check_same(run.config()["tokens"], str(run.path))
+    return run.begin(record)
 
 
 if __name__ == "__main__":
