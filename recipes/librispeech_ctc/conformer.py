@@ -53,9 +53,7 @@ class Conformer(models.Conformer):
 
     def forward(self, input: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         real = torch.arange(input.shape[1], device=input.device) < lengths[:, None]
-        x = _at_least_float32(
-            keep(input, real)
-        )  # under autocast products alone are bfloat16, what they add up to is not
+        x = _at_least_float32(keep(input, real))  # under autocast products are bfloat16, what they add up to is not
         for layer in self.conformer_layers:
             x = _layer(cast(ConformerLayer, layer), x, real)
         return keep(x, real), lengths
@@ -71,10 +69,7 @@ def _layer(layer: ConformerLayer, x: Tensor, real: Tensor) -> Tensor:
 
 def _attention(layer: ConformerLayer, x: Tensor, real: Tensor) -> Tensor:
     x = layer.self_attn_layer_norm(x).transpose(0, 1)
-    keys = real | ~real.any(
-        1, keepdim=True
-    )  # an utterance without frames sees its padding: of no keys there is no mean
-    y, _ = layer.self_attn(x, x, x, key_padding_mask=~keys, need_weights=False)
+    y, _ = layer.self_attn(x, x, x, key_padding_mask=~real, need_weights=False)
     return y.transpose(0, 1)
 
 

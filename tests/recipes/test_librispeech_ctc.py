@@ -203,15 +203,19 @@ def test_a_file_that_holds_no_pieces_is_told(tmp_path: Path) -> None:
 # The model
 
 
-def test_without_padding_the_conformer_is_torchaudios() -> None:
+def test_an_utterance_in_a_batch_gets_what_torchaudios_conformer_makes_of_it_alone() -> None:
     own = Conformer(16, heads=2, feed_forward=32, layers=2, kernel_size=5, dropout=0.0).double()
     for parameter in own.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     judge = models.Conformer(16, 2, 32, 2, 5, use_group_norm=True).double()
     judge.load_state_dict(own.state_dict())
-    x, lengths = torch.randn(3, 40, 16, dtype=torch.float64), torch.full((3,), 40)
-    expected, _ = judge(x, lengths)
-    assert (own(x, lengths)[0] - expected).abs().max() <= 1e-12 * expected.abs().max()  # float64
+    lengths = torch.tensor([40, 17, 1])
+    rows = [torch.randn(n, 16, dtype=torch.float64) for n in lengths]
+    found, _ = own(pad_sequence(rows, batch_first=True, padding_value=torch.nan), lengths)
+    for row, alone in enumerate(rows):
+        expected, _ = judge(alone[None], lengths[row : row + 1])
+        assert (found[row, : len(alone)] - expected[0]).abs().max() <= 1e-12 * expected.abs().max()  # float64
+        assert not found[row, len(alone) :].any()
 
 
 def _recogniser(front: sc.Pipeline) -> Recogniser:
@@ -477,6 +481,14 @@ def test_error_rates_are_those_of_the_texts(corpus: Path, tmp_path: Path, monkey
     metrics = evaluation.evaluate(RunFolder(tmp_path / "run"), [corpus / "test"], torch.device("cpu"))["test"]
     assert metrics["wer"]["value"] == pytest.approx(8 / sum(len(one.text.split()) for one in utterances))
     assert metrics["cer"]["value"] == pytest.approx(8 * 4 / sum(len(one.text) for one in utterances))
+
+
+def test_a_run_in_bfloat16_is_near_one_in_float32(corpus: Path, tmp_path: Path) -> None:
+    losses = []
+    for precision in ("float32", "bfloat16"):
+        _train(corpus, tmp_path / precision, "--steps", "3", "--precision", precision)
+        losses.append(json.loads((tmp_path / precision / "log.jsonl").read_text())["loss"])
+    assert 0 < abs(losses[0] - losses[1]) <= 0.02 * losses[0]  # bfloat16 has 8 bits
 
 
 @pytest.mark.parametrize("kind", ["toml", "saved", "run"])
