@@ -2,8 +2,8 @@
 
     log P(token | frame) = log softmax(head(acoustic(mask(front(wav)))))
 
-The mask, SpecAugment's, is there in training alone. Under autocast the front-end and the logarithms
-stay in float32.
+The mask, SpecAugment's, is there in training alone. Under autocast the front-end and the last logarithm stay in
+float32.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class Training:
         weight_decay: AdamW's, of matrices and kernels.
         front_rate: factor of the learning rate for the front-end's own weights.
         clip: largest norm of the gradient.
-        batch: utterances of a step.
+        batch: utterances of a step; at most, where their seconds are limited too.
         seed: of everything that is random.
         log_every, save_every: steps.
     """

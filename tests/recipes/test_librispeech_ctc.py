@@ -47,6 +47,7 @@ TINY = SETTINGS.with_name("tiny.toml")
 README = SETTINGS.with_name("README.md")
 SMALL = Acoustic(channels=16, layers=2, heads=2, feed_forward=32, kernel_size=5, dropout=0.0)
 LETTERS = Vocabulary(tuple("ABCDEFY▁"))
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 ENCODER = """
 sample_rate = 16000
 [[stages]]
@@ -210,7 +211,7 @@ def test_an_utterance_in_a_batch_gets_what_torchaudios_conformer_makes_of_it_alo
     judge = models.Conformer(16, 2, 32, 2, 5, use_group_norm=True).double()
     judge.load_state_dict(own.state_dict())
     lengths = torch.tensor([40, 17, 1])
-    rows = [torch.randn(n, 16, dtype=torch.float64) for n in lengths]
+    rows = [torch.randn(n, 16, dtype=torch.float64) for n in lengths.tolist()]
     found, _ = own(pad_sequence(rows, batch_first=True, padding_value=torch.nan), lengths)
     for row, alone in enumerate(rows):
         expected, _ = judge(alone[None], lengths[row : row + 1])
@@ -408,11 +409,14 @@ def _started(*arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, *arguments], env=_environment(), stdout=subprocess.PIPE)
 
 
+def _log(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
 def test_two_processes_give_the_gradients_of_one(corpus: Path, tmp_path: Path) -> None:
     """Relative to the largest; float32. The second process has no utterance of a batch of one."""
     script = str(ROOT / "tests/recipes/librispeech_shares.py")
-    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    with _started(*torchrun, script, str(corpus / "train"), str(tmp_path)) as process:
+    with _started(*TORCHRUN, script, str(corpus / "train"), str(tmp_path)) as process:
         expected = {most: gradients(corpus / "train", tmp_path, most, Processes()) for most in MOST}
         assert process.wait() == 0
     for most in MOST:
@@ -426,8 +430,10 @@ def test_two_processes_give_the_gradients_of_one(corpus: Path, tmp_path: Path) -
 
 
 def test_a_killed_run_goes_on_with_the_same_bits(corpus: Path, tmp_path: Path) -> None:
+    """In one process; two go on with it as well."""
     settings = tmp_path / "settings.toml"
-    settings.write_text(TINY.read_text().replace("dropout = 0.0", "dropout = 0.1"))
+    text = TINY.read_text().replace("dropout = 0.0", "dropout = 0.1").replace("save_every = 20", "save_every = 5")
+    settings.write_text(text)
     options = ["--data", str(corpus / "train"), "--settings", str(settings), "--steps", "60"]
     killed = tmp_path / "killed"
     command = (str(SETTINGS.with_name("train.py")), *options, "--output", str(killed))
@@ -436,13 +442,18 @@ def test_a_killed_run_goes_on_with_the_same_bits(corpus: Path, tmp_path: Path) -
             time.sleep(0.01)
         process.kill()
     assert process.returncode == -signal.SIGKILL
-    assert RunFolder(killed).checkpoint()["step"] < 60
-    training.main([*options, "--output", str(killed)])
-    training.main([*options, "--output", str(tmp_path / "whole")])
+    step = RunFolder(killed).checkpoint()["step"]
+    assert 0 < step < 60
+    shared = shutil.copytree(killed, tmp_path / "shared")
+    with _started(*TORCHRUN, command[0], *options, "--output", str(shared)) as process:
+        training.main([*options, "--output", str(killed)])
+        training.main([*options, "--output", str(tmp_path / "whole")])
+        assert process.wait() == 0
     resumed, whole = (RunFolder(run).checkpoint()["model"] for run in (killed, tmp_path / "whole"))
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
-    steps = [json.loads(line)["step"] for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
-    assert steps == [20, 40, 60]
+    assert [line["step"] for line in _log(tmp_path / "whole")] == [20, 40, 60]
+    assert _log(shared)[-1]["step"] == 60
+    assert _log(shared)[-1]["loss"] < _log(shared)[0]["loss"] / 2
 
 
 def test_the_readmes_commands_run_and_the_recogniser_learns(tmp_path: Path) -> None:
@@ -454,18 +465,18 @@ def test_the_readmes_commands_run_and_the_recogniser_learns(tmp_path: Path) -> N
     said = []
     for command in commands:
         program, *arguments = shlex.split(command)
-        module = ["-m", "torch.distributed.run"] if program == "torchrun" else []
+        module = TORCHRUN[:2] if program == "torchrun" else ()
         done = subprocess.run(
             [sys.executable, *module, *arguments], cwd=tmp_path, env=_environment(), capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
         said.append(done.stdout)
-    losses = [json.loads(line)["loss"] for line in (tmp_path / "runs/tones/log.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in _log(tmp_path / "runs/tones")]
     assert losses[-1] < losses[0] / 20
     metrics = json.loads((tmp_path / "runs/tones/metrics.json").read_text())["test"]
     assert metrics["cer"]["value"] <= metrics["wer"]["value"] <= 0.1  # four seeds gave 0.0
     assert said[2].startswith("test: ")
-    losses = [json.loads(line)["loss"] for line in (tmp_path / "runs/pieces/log.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in _log(tmp_path / "runs/pieces")]
     assert losses[-1] < losses[0] / 1.5
     assert said[4].count("trained in") == 1  # the second process is silent
     assert sc.Pipeline.load(tmp_path / "runs/tones/pipeline.safetensors").output_dim == 80
@@ -487,7 +498,7 @@ def test_a_run_in_bfloat16_is_near_one_in_float32(corpus: Path, tmp_path: Path) 
     losses = []
     for precision in ("float32", "bfloat16"):
         _train(corpus, tmp_path / precision, "--steps", "3", "--precision", precision)
-        losses.append(json.loads((tmp_path / precision / "log.jsonl").read_text())["loss"])
+        losses.append(_log(tmp_path / precision)[-1]["loss"])
     assert 0 < abs(losses[0] - losses[1]) <= 0.02 * losses[0]  # bfloat16 has 8 bits
 
 
