@@ -72,7 +72,15 @@ class RunFolder:
         os.replace(temporary, self.path / "checkpoint.pt")
 
     def checkpoint(self) -> dict[str, Any]:
-        return torch.load(self.path / "checkpoint.pt", weights_only=True)
+        """What `save_checkpoint` was last given.
+
+        Raises:
+            FileNotFoundError: it has not been called yet.
+        """
+        path = self.path / "checkpoint.pt"
+        if not path.is_file():
+            raise FileNotFoundError(f"{self.path} holds no checkpoint yet; expected a run that train.py has begun.")
+        return torch.load(path, map_location="cpu", weights_only=True)
 
     def log(self, line: Mapping[str, Any]) -> None:
         with open(self.path / "log.jsonl", "a", encoding="utf-8") as file:

@@ -1,6 +1,8 @@
 """Training with CTC: steps that follow from the seed alone, so that a killed run goes on as if nothing had happened.
 
 loss = sum over the batch of -log P(tokens | wav)  /  tokens of the batch
+
+Several processes may share each batch (`processes`), and the acoustic model may run in bfloat16.
 """
 
 from __future__ import annotations
@@ -8,18 +10,22 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recipes.ctc.processes import Processes
 from recipes.ctc.recogniser import Mask, Recogniser
 from recipes.ctc.run_folder import RunFolder
 from recipes.ctc.vocabulary import BLANK
+
+Precision = Literal["float32", "bfloat16"]
+ALONE = Processes()
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,10 @@ class Batch:
     counts: Tensor
     mask: Mask | None = None
 
+    def to(self, device: torch.device) -> Batch:
+        tensors = {name: getattr(self, name).to(device) for name in ("wav", "lengths", "tokens", "counts")}
+        return replace(self, **tensors)
+
 
 @dataclass(frozen=True)
 class Training:
@@ -52,7 +62,7 @@ class Training:
         weight_decay: AdamW's, of matrices and kernels.
         front_rate: factor of the learning rate for the front-end's own weights.
         clip: largest norm of the gradient.
-        batch: utterances of a step.
+        batch: utterances of a step; at most, where their seconds are limited too.
         seed: of everything that is random.
         log_every, save_every: steps.
     """
@@ -96,49 +106,68 @@ def train(
     *,
     resume: bool,
     writers: Iterable[Writer] = (),
+    processes: Processes = ALONE,
+    precision: Precision = "float32",
 ) -> None:
     """Train `model`, from the run's checkpoint where there is one.
 
     Args:
-        model: as it begins.
-        batch_of: the batch of each step, which must follow from its number alone.
+        model: as it begins, alike in all processes, on the device to train on.
+        batch_of: the batch of each step, which must follow from its number alone; of several processes, this one's
+            share of it, which may be empty.
         settings: how.
-        run: where checkpoints and the log go.
+        run: where checkpoints and the log go, by the first process.
         resume: start from the run's checkpoint.
         writers: get loss and learning rate too.
+        processes: that share each batch.
+        precision: of the acoustic model's products and convolutions; weights, front-end and loss stay float32.
 
     Raises:
         RuntimeError: the loss is no number any more.
     """
+    device = next(model.parameters()).device
     optimiser = torch.optim.AdamW(groups(model, settings), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, settings))
-    first = _restore(model, optimiser, schedule, run) if resume else 0
+    first = _restore(model, optimiser, schedule, processes.from_first(run.checkpoint)) if resume else 0
     model.train()
     total, tokens, started = 0.0, 0, time.perf_counter()
     for step in range(first, settings.steps):
-        torch.manual_seed((settings.seed << 32) + step)  # dropout's: it must not depend on where the run began
-        batch = batch_of(step)
-        log_probs, frames = model(batch.wav, batch.lengths, batch.mask)
-        loss = ctc_loss(log_probs, frames, batch)
+        # dropout's seed: it must not depend on where the run began, and differ between processes
+        torch.manual_seed((settings.seed << 32) + step * processes.size + processes.rank)
+        batch = batch_of(step).to(device)
+        count = processes.sum(batch.counts.sum())
         optimiser.zero_grad()
-        (loss / batch.counts.sum()).backward()
+        loss = processes.sum(_backward(model, batch, count, precision))
+        processes.sum_gradients(model.parameters())
         nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
         optimiser.step()
         schedule.step()
-        total, tokens = total + float(loss.detach()), tokens + int(batch.counts.sum())
+        total, tokens = total + float(loss), tokens + int(count)
         if not math.isfinite(total):
             raise RuntimeError(f"the loss is {total} in step {step}; lower the learning rate.")
         done = step + 1
         if done % settings.log_every == 0 or done == settings.steps:
-            seconds = time.perf_counter() - started
-            run.log({"step": done, "loss": total / tokens, "seconds": round(seconds, 3)})
+            if processes.first:
+                seconds = time.perf_counter() - started
+                run.log({"step": done, "loss": total / tokens, "seconds": round(seconds, 3)})
             for writer in writers:
                 writer.add_scalar("loss", total / tokens, done)
                 writer.add_scalar("learning_rate", float(schedule.get_last_lr()[0]), done)
             total, tokens = 0.0, 0
-        if done % settings.save_every == 0 or done == settings.steps:
+        if processes.first and (done % settings.save_every == 0 or done == settings.steps):
             _save(model, optimiser, schedule, run, done)
     model.eval()
+
+
+def _backward(model: Recogniser, batch: Batch, count: Tensor, precision: Precision) -> Tensor:
+    """The summed loss of a share; the gradients of it / count are left in the parameters."""
+    if not len(batch.counts):
+        return torch.zeros((), device=count.device)
+    with torch.autocast(count.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        log_probs, frames = model(batch.wav, batch.lengths, batch.mask)
+    loss = ctc_loss(log_probs, frames, batch)
+    (loss / count).backward()
+    return loss.detach()
 
 
 @contextlib.contextmanager
@@ -186,8 +215,7 @@ def _save(model: nn.Module, optimiser: Any, schedule: Any, run: RunFolder, step:
     run.save_checkpoint({"step": step} | {name: part.state_dict() for name, part in state.items()})
 
 
-def _restore(model: nn.Module, optimiser: Any, schedule: Any, run: RunFolder) -> int:
-    saved = run.checkpoint()
+def _restore(model: nn.Module, optimiser: Any, schedule: Any, saved: Mapping[str, Any]) -> int:
     model.load_state_dict(saved["model"])
     optimiser.load_state_dict(saved["optimiser"])
     schedule.load_state_dict(saved["schedule"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 BLANK = 0
 
@@ -43,13 +44,16 @@ class Vocabulary:
         Raises:
             ValueError: one that the vocabulary has not.
         """
-        numbers = {token: number for number, token in enumerate(self.tokens, 1)}
         tokens = list(tokens)
-        unknown = sorted({token for token in tokens if token not in numbers})
+        unknown = sorted({token for token in tokens if token not in self._numbers})
         if unknown:
             known = ", ".join(map(repr, self.tokens[:40])) + (", ..." if len(self.tokens) > 40 else "")
             raise ValueError(f"the vocabulary has no {', '.join(map(repr, unknown))}; it has {known}.")
-        return [numbers[token] for token in tokens]
+        return [self._numbers[token] for token in tokens]
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {token: number for number, token in enumerate(self.tokens, 1)}
 
     def decode(self, numbers: Iterable[int]) -> list[str]:
         return [self.tokens[number - 1] for number in numbers]

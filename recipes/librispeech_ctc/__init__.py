@@ -1,0 +1,1 @@
+"""LibriSpeech with CTC, torchaudio's Conformer behind any front-end: prepare, train, evaluate."""
