@@ -73,7 +73,7 @@ def test_every_good_file_is_written_and_the_exit_status_is_3(
 ) -> None:
     process, out = run
     assert process.returncode == 3
-    assert len(manifest(out)) == len(list(out.rglob("*.npy"))) == 24
+    assert len(manifest(out)) == len(list(out.rglob("*.npy"))) == 26
     assert temporaries(out) == []
     check_truth(out)
 
@@ -98,5 +98,5 @@ def test_the_terminal_gets_one_line_that_names_the_report(
     process, out = run
     assert process.stdout == b""
     last = process.stderr.decode().splitlines()[-1]
-    assert last.startswith("speechconv extract: 24 files, 8909 frames; 88.9 s of audio in ")
+    assert last.startswith("speechconv extract: 26 files, 9279 frames; 92.6 s of audio in ")
     assert last.endswith(f"; {len(BAD) + 1} failed, see {out}/errors.jsonl")
