@@ -28,7 +28,7 @@ try:
     from lhotse.dataset.input_strategies import OnTheFlyFeatures
     from lhotse.features.base import FeatureExtractor, register_extractor
 except ImportError as error:
-    raise ImportError(f"speechconv.adapters.lhotse needs lhotse ({error}): pip install lhotse") from error
+    raise ImportError(f"lhotse does not load ({error}); pip install lhotse, 1.30 or newer.") from None
 
 
 @dataclass
