@@ -28,7 +28,7 @@ try:
     from espnet2.asr.frontend.abs_frontend import AbsFrontend  # pyright: ignore[reportMissingImports] - its own venv
 except ImportError as error:
     raise ImportError(
-        f"espnet does not load ({error}); pip install --no-deps espnet, 202511 or newer, and what it imports: "
+        f"espnet2 does not load ({error}); pip install --no-deps espnet, 202511 or newer, and what it imports: "
         "typeguard humanfriendly torch_complex configargparse editdistance ctc_segmentation einops."
     ) from None
 

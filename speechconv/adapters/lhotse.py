@@ -8,6 +8,18 @@ lhotse takes the number of frames for granted, whoever computes them:
 
 So r more zeros stand behind the signal: the frames that the pipeline has anyway stay as they are, and one or a few come
 after. Where the pads are more than that already (a centred STFT), one frame may be too many, the last; it is left out.
+The zeros are samples like any other: statistics of the utterance count them.
+
+lhotse pads batches of features with log(1e-10) = -23, which suits log-mel alone. `ZeroPadded` is its OnTheFlyFeatures
+with 0; stored features are padded so by `cuts.pad(pad_feat_value=0.0)`.
+
+What lhotse itself does not take:
+    a cut without a frame               shorter than S - S // 2 samples: AssertionError when its features are stored
+    a mix of stored features            ValueError; mix the waveforms
+
+Its command line knows "speechconv" where this module was imported:
+
+    python -c "import speechconv.adapters.lhotse; from lhotse.bin.modes import cli; cli()" feat extract ...
 """
 
 from __future__ import annotations
@@ -19,6 +31,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from speechconv.adapters.plug import check_encoder
 from speechconv.extraction.pipelines import named_pipeline
 from speechconv.layer import Layer
 from speechconv.layout import pad, zero_past
@@ -28,7 +41,7 @@ try:
     from lhotse.dataset.input_strategies import OnTheFlyFeatures
     from lhotse.features.base import FeatureExtractor, register_extractor
 except ImportError as error:
-    raise ImportError(f"lhotse does not load ({error}); pip install lhotse, 1.30 or newer.") from None
+    raise ImportError(f"lhotse does not load ({error}); pip install 'speechconv[lhotse]', 1.33 or newer.") from None
 
 
 @dataclass
@@ -71,15 +84,10 @@ class Extractor(FeatureExtractor):
         (samples,) or (1, samples) -> (frames, features); frames = (samples + hop // 2) // hop, for every length from 0
 
     Raises:
-        ValueError: a pipeline without weights, or one that cannot keep lhotse's number of frames (`zeros_behind`); cuts
-            of another sample rate, or of several channels.
+        ValueError: a pipeline that is none, has no weights, gives complex frames, or cannot keep lhotse's number of
+            frames (`zeros_behind`); cuts of another sample rate, or of several channels.
+        FileNotFoundError: no such file.
         TypeError: integer samples.
-
-    The zeros behind the signal are samples like any other: statistics of the utterance count them. lhotse itself
-    refuses cuts without a frame (shorter than hop - hop // 2) and to mix stored features. It pads batches with
-    log(1e-10) = -23, which suits log-mel alone: `ZeroPadded` is its OnTheFlyFeatures with 0, and stored features are
-    padded so by `cuts.pad(pad_feat_value=0.0)`. Its command line knows "speechconv" only where this module has been
-    imported: python -c "import speechconv.adapters.lhotse; from lhotse.bin.modes import cli; cli()" feat extract ...
 
     Source: lhotse 1.33, features/base.py, qa.py validate_features, utils.py compute_num_frames.
 
@@ -97,6 +105,7 @@ class Extractor(FeatureExtractor):
         super().__init__(config)
         c = self.config
         self.pipe = named_pipeline(c.pipeline, c.overrides, c.random_weights).float().to(c.device)
+        check_encoder(self.pipe)
         self.zeros = zeros_behind(self.pipe)
 
     @property

@@ -259,6 +259,7 @@ def test_stored_features_are_padded_with_zeros_when_the_cuts_say_so(tmp_path: Pa
         (("whisper",), r"lhotse expects \(samples \+ 80\) // 160 frames, and MinimumLength \(stage 'minimum_length'\)"),
         (("torchaudio-mel", {"stft.drop_last": True}), r"100 samples are missing at the end; zeros there would be"),
         (("wav2vec2-base",), r"features would be noise; load trained ones, or give random_weights"),
+        (("stft",), r"the encoder gives complex frames, which no toolkit takes"),
         (("logmle",), r"unknown preset 'logmle' in speechconv; did you mean 'logmel'\?"),
         (("logmel", {"mel.n_mel": 4}), r"did you mean 'n_mels'\?"),
     ],
