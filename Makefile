@@ -35,8 +35,9 @@ test-toolkits: $(TOOLKITS:%=.venv-%/.ready)  ## the plugs for ESPnet and NeMo, e
 	set -e; for toolkit in $(TOOLKITS); do OMP_NUM_THREADS=1 .venv-$$toolkit/bin/python -m pytest \
 		speechconv/adapters/$$toolkit.py tests/adapters/test_$${toolkit}_plug.py tests/recipes/test_plug_in_$$toolkit.py; done
 
-# With all that ESPnet asks for it does not install from a package index; this is what its recognisers import.
-.venv-espnet/.ready: IMPORTED := typeguard humanfriendly torch_complex configargparse editdistance ctc_segmentation einops
+# With all that it asks for, ESPnet does not install from a package index; this is what its recognisers import.
+.venv-espnet/.ready: IMPORTED := typeguard humanfriendly torch_complex configargparse editdistance ctc_segmentation \
+	einops pyyaml
 .venv-espnet/.ready: pyproject.toml
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable . pytest hypothesis $(IMPORTED)

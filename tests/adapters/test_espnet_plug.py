@@ -166,6 +166,14 @@ def test_a_recipe_names_it_among_the_choices_of_its_task() -> None:
     assert built.output_size() == 40
 
 
+def test_what_a_model_saves_of_it_fits_the_encoder_alone() -> None:
+    front, twin = encoder(), encoder()
+    state = model(Frontend(front)).state_dict()
+    twin.load_state_dict({key.removeprefix("frontend."): state[key] for key in state if key.startswith("frontend.")})
+    wav = torch.randn(1, 4000)
+    assert torch.equal(twin(wav), front(wav))
+
+
 # Refusals
 
 
