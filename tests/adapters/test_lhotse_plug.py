@@ -198,6 +198,12 @@ def test_an_extractor_survives_yaml_and_pickle(tmp_path: Path) -> None:
         assert torch.equal(twin.extract(wav, 16000), expected)
 
 
+def test_a_pipeline_that_was_saved_in_bfloat16_gives_float32(tmp_path: Path) -> None:
+    sc.Pipeline.load(encoder(tmp_path)).bfloat16().save(tmp_path / "half.safetensors")
+    e = Extractor(ExtractorConfig(str(tmp_path / "half.safetensors")))
+    assert e.extract(noise(4000).T, 16000).dtype == np.float32
+
+
 def test_lhotse_makes_one_by_name() -> None:
     e = create_default_feature_extractor("speechconv")
     assert isinstance(e, Extractor)
