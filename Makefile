@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-browser check format bench slow clean
+TOOLKITS := espnet nemo
+
+.PHONY: help demo test test-browser test-toolkits check format bench slow clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,6 +30,24 @@ test-browser: $(READY)  ## the reports in headless Chromium (apt-get install chr
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,browser]'
 	SPEECHCONV_BROWSER=1 $(BIN)/python -m pytest tests/browser
 	@echo 'look at browser_screenshots/'
+
+test-toolkits: $(TOOLKITS:%=.venv-%/.ready)  ## the plugs for ESPnet and NeMo, each in a venv of its own with torch (6 GB)
+	set -e; for toolkit in $(TOOLKITS); do OMP_NUM_THREADS=1 .venv-$$toolkit/bin/python -m pytest \
+		speechconv/adapters/$$toolkit.py tests/adapters/test_$${toolkit}_plug.py tests/recipes/test_plug_in_$$toolkit.py; done
+
+# With all that it asks for, ESPnet does not install from a package index; this is what its recognisers import.
+.venv-espnet/.ready: IMPORTED := typeguard humanfriendly torch_complex configargparse editdistance ctc_segmentation \
+	einops pyyaml
+.venv-espnet/.ready: pyproject.toml
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable . pytest hypothesis $(IMPORTED)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps 'espnet>=202511'
+	touch $@
+
+.venv-nemo/.ready: pyproject.toml
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable . pytest hypothesis 'nemo_toolkit[asr]>=3.0'
+	touch $@
 
 slow: $(READY)  ## the law on ten times as many random stacks, half an hour of wav2vec 2.0, 20,000 files in every store, chaos
 	SPEECHCONV_EXAMPLES=1000 $(BIN)/python -m pytest tests/test_law.py --hypothesis-show-statistics
@@ -53,4 +73,4 @@ bench: $(READY)  ## time log-mel, the wav2vec 2.0 encoder, live streams, verify 
 	$(BIN)/python -m benchmarks.extraction
 
 clean:  ## forget the environment and what demo made
-	rm -rf $(VENV) demo_features browser_screenshots
+	rm -rf $(VENV) $(TOOLKITS:%=.venv-%) demo_features browser_screenshots

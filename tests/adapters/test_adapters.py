@@ -33,6 +33,9 @@ def test_an_unknown_toolkit_is_named() -> None:
     [
         ("speechbrain", "speechbrain", r"pip install 'speechconv\[speechbrain\]', 1.1 or newer"),
         ("huggingface_model", "transformers", r"pip install 'speechconv\[transformers\]', 5.0 or newer"),
+        ("lhotse", "lhotse", r"pip install 'speechconv\[lhotse\]', 1.33 or newer"),
+        ("espnet", "espnet2", r"pip install --no-deps espnet, 202511 or newer, and what it imports: typeguard "),
+        ("nemo", "nemo", r"pip install 'nemo_toolkit\[asr\]', 3.0 or newer, in a venv of its own"),
     ],
 )
 def test_a_toolkit_that_is_not_there_is_an_error_in_words(

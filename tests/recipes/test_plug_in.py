@@ -1,24 +1,23 @@
-"""The examples of SpeechBrain, transformers and torchaudio, as their README says, and the melodies they learn."""
+"""The examples of the toolkits that install beside torch, as their README says, and the melodies they learn."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
 
-from recipes.plug_in import huggingface, speechbrain, torchaudio
+from recipes.plug_in import huggingface, lhotse, speechbrain, torchaudio
 from recipes.plug_in.melodies import GAP, PITCHES, SAMPLE_RATE, TONE, batches
 from recipes.plug_in.outcome import Outcome, filters_of, outcome
 from tests.adapters.encoders import feature_encoder, mel_pipeline
+from tests.recipes.examples import README, assert_learns
 
-FOLDER = Path(__file__).parents[2] / "recipes" / "plug_in"
-README = (FOLDER / "README.md").read_text("utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 EXAMPLES: dict[str, Callable[[], Outcome | dict[str, Outcome]]] = {
     "huggingface": huggingface.main,
+    "lhotse": lhotse.main,
     "speechbrain": speechbrain.main,
     "torchaudio": torchaudio.main,
 }
@@ -26,15 +25,7 @@ EXAMPLES: dict[str, Callable[[], Outcome | dict[str, Outcome]]] = {
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_learns_and_moves_the_filters(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert f"python -m recipes.plug_in.{name}`" in README
-    found = EXAMPLES[name]()
-    printed = capsys.readouterr().out
-    for result in found.values() if isinstance(found, dict) else [found]:
-        assert result.last < 0.6 * result.first
-        assert 0.01 < result.change < 0.5
-        assert str(result) in printed
-    for line in printed.splitlines():  # the README shows the same lines, with their figures of one run
-        assert re.sub(r"[\d.]+(e-\d+)?", "0", line) in re.sub(r"[\d.]+(e-\d+)?", "0", README)
+    assert_learns(name, EXAMPLES[name], capsys)
 
 
 @pytest.mark.parametrize("number", range(len(PYTHON)))
