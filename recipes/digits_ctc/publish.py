@@ -1,6 +1,6 @@
 """Make the preset `digits` of a trained run: its TOML with a line about it, and its weights.
 
-    python recipes/digits_ctc/publish.py RUN
+python recipes/digits_ctc/publish.py RUN
 """
 
 from __future__ import annotations
