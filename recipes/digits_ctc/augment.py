@@ -34,6 +34,7 @@ class Augmentation:
 
     Args:
         speeds: factors, one an utterance.
+        pauses: seconds between digits; below 0 they overlap, as in fluent speech.
         gain_db: of the whole, smallest and largest.
         equaliser_db: gain of each of the equaliser's frequencies, smallest and largest.
         snr_db: of the noise, smallest and largest.
@@ -43,6 +44,7 @@ class Augmentation:
     """
 
     speeds: Sequence[float] = (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2)
+    pauses: tuple[float, float] = (-0.08, 0.25)
     gain_db: tuple[float, float] = (-20.0, 20.0)
     equaliser_db: tuple[float, float] = (-12.0, 12.0)
     snr_db: tuple[float, float] = (5.0, 40.0)

@@ -38,7 +38,7 @@ class Batches:
         digits = int(generator.integers(1, MOST + 1))  # alike in all utterances, so that little of a batch is padding
         sounds, tokens = [], []
         for _ in range(self.utterances):
-            utterance = at_random(self._by_speaker, digits, generator)
+            utterance = at_random(self._by_speaker, digits, self.augmentation.pauses, generator)
             speed = float(generator.choice(self.augmentation.speeds))
             wav, _ = utterance.render(lambda clip, speed=speed: self._at_speed(clip, speed))
             sounds.append(torch.from_numpy(self.augmentation.sound(wav, generator)))

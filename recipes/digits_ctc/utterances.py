@@ -9,8 +9,8 @@ import numpy as np
 
 from recipes.digits_ctc.corpus import SAMPLE_RATE, Clip, Samples
 
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 0.25
-"""Seconds before, between and behind digits."""
+TEST_PAUSES = (0.02, 0.25)
+"""Seconds before, between and behind the digits of test utterances, shortest and longest."""
 HISS = 1e-4
 """RMS of the noise beneath: a recording between digital zeros would give the pauses away."""
 TEST_SEED = 0
@@ -27,7 +27,7 @@ class Utterance:
 
     Args:
         clips: of one speaker.
-        pauses: samples before each clip, and behind the last.
+        pauses: samples before each clip, and behind the last; a negative one lets two clips overlap.
         seed: of the hiss.
     """
 
@@ -41,14 +41,15 @@ class Utterance:
 
     def render(self, read: Reader) -> tuple[Samples, list[int]]:
         """The sound, and the sample behind the end of each digit."""
-        parts, ends, length = [], [], 0
-        for pause, clip in zip(self.pauses, self.clips, strict=False):
-            sound = read(clip)
-            parts += [np.zeros(pause, np.float32), sound]
-            length += pause + len(sound)
-            ends.append(length)
-        parts.append(np.zeros(self.pauses[-1], np.float32))
-        wav = np.concatenate(parts)
+        sounds = [read(clip) for clip in self.clips]
+        starts, end = [], 0
+        for pause, sound in zip(self.pauses, sounds, strict=False):
+            starts.append(max(0, end + pause))
+            end = starts[-1] + len(sound)
+        ends = [start + len(sound) for start, sound in zip(starts, sounds, strict=True)]
+        wav = np.zeros(max(ends) + max(0, self.pauses[-1]), np.float32)
+        for start, sound in zip(starts, sounds, strict=True):
+            wav[start : start + len(sound)] += sound
         hiss = np.random.default_rng(self.seed).standard_normal(len(wav), np.float32)
         return wav + np.float32(HISS) * hiss, ends
 
@@ -63,24 +64,28 @@ def connected(clips: Sequence[Clip], seed: int) -> list[Utterance]:
         while order:
             count = int(generator.integers(FEWEST, MOST + 1))
             chosen, order = order[:count], order[count:]
-            utterances.append(_utterance([own[i] for i in chosen], generator, len(utterances)))
+            utterances.append(_utterance([own[i] for i in chosen], TEST_PAUSES, generator, len(utterances)))
     return utterances
 
 
 def isolated(clips: Sequence[Clip], seed: int) -> list[Utterance]:
     """Every clip for itself."""
     generator = np.random.default_rng(seed)
-    return [_utterance([clip], generator, number) for number, clip in enumerate(clips)]
+    return [_utterance([clip], TEST_PAUSES, generator, number) for number, clip in enumerate(clips)]
 
 
-def at_random(by_speaker: dict[str, list[Clip]], digits: int, generator: np.random.Generator) -> Utterance:
-    """So many digits of one speaker, for training."""
+def at_random(
+    by_speaker: dict[str, list[Clip]], digits: int, pauses: tuple[float, float], generator: np.random.Generator
+) -> Utterance:
+    """So many digits of one speaker, for training; pauses in seconds, shortest and longest."""
     speaker = sorted(by_speaker)[int(generator.integers(len(by_speaker)))]
     own = by_speaker[speaker]
     chosen = [own[i] for i in generator.integers(len(own), size=digits)]
-    return _utterance(chosen, generator, int(generator.integers(1 << 31)))
+    return _utterance(chosen, pauses, generator, int(generator.integers(1 << 31)))
 
 
-def _utterance(clips: Sequence[Clip], generator: np.random.Generator, seed: int) -> Utterance:
-    pauses = generator.uniform(SHORTEST_PAUSE, LONGEST_PAUSE, len(clips) + 1) * SAMPLE_RATE
-    return Utterance(tuple(clips), tuple(pauses.astype(int).tolist()), seed)
+def _utterance(
+    clips: Sequence[Clip], pauses: tuple[float, float], generator: np.random.Generator, seed: int
+) -> Utterance:
+    drawn = generator.uniform(*pauses, len(clips) + 1) * SAMPLE_RATE
+    return Utterance(tuple(clips), tuple(drawn.astype(int).tolist()), seed)
