@@ -24,7 +24,7 @@ from recipes.digits_ctc.batches import Batches
 from recipes.digits_ctc.config import front_ends, load_config
 from recipes.digits_ctc.corpus import SAMPLE_RATE, Fold, find_clips, fold_named, folds, official, read
 from recipes.digits_ctc.recognise import listen, load_recogniser, recognise
-from recipes.digits_ctc.utterances import FEWEST, MOST, connected, isolated
+from recipes.digits_ctc.utterances import FEWEST, MOST, Utterance, connected, isolated
 from speechconv.cli import main as speechconv
 
 ROOT = Path(__file__).parents[2]
@@ -156,6 +156,16 @@ def test_an_utterance_holds_its_clips_where_it_says_over_a_faint_hiss() -> None:
     assert len(wav) == ends[-1] + utterance.pauses[-1]
     pause = wav[: utterance.pauses[0]]
     assert 0.5e-4 < np.sqrt(np.mean(np.square(pause))) < 2e-4
+
+
+def test_a_negative_pause_lets_two_digits_overlap() -> None:
+    one, other = find_clips(VOICES)[:2]
+    wav, ends = Utterance((one, other), (100, -300, -50), seed=0).render(read)
+    expected = np.zeros(len(wav), np.float32)
+    expected[100 : 100 + len(read(one))] += read(one)
+    expected[ends[0] - 300 : ends[1]] += read(other)
+    assert ends == [100 + len(read(one)), len(wav)]
+    assert np.abs(wav - expected).max() < 1e-3
 
 
 # Augmentation.
