@@ -17,10 +17,11 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	touch $@
 
-demo: $(READY)  ## extract log-mel features of audio_samples/ into demo_features/, and show them
+demo: $(READY)  ## log-mel features of audio_samples/ into demo_features/; a recogniser live on voices it never heard
 	$(BIN)/speechconv extract audio_samples --output demo_features --overwrite
 	$(BIN)/speechconv describe logmel
 	head -n 3 demo_features/manifest.jsonl
+	$(BIN)/python recipes/digits_ctc/stream.py digits audio_samples/speech/en_us_m7_digits_8k.flac
 
 # Two processes of one thread each: torch's own threads would fight for the cores.
 test: $(READY) check  ## formatting, lint, types, then the whole suite with doctests
