@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_rgb
+from matplotlib.image import imread
 from torch import nn
 
 import speechconv as sc
 from recipes.channel_product import learn as recipe
 from recipes.channel_product.learn import FLOOR, ProductUnit, Result, Way, build, draw, product
-from recipes.channel_product.picture import STEPS, save_curves
+from recipes.channel_product.picture import COLOURS, STEPS, save_curves
 from speechconv.identities import im2col
 
 Learned = dict[Way, tuple[nn.Module, list[float], Result]]
@@ -22,7 +24,7 @@ Learned = dict[Way, tuple[nn.Module, list[float], Result]]
 
 @pytest.fixture(scope="module")
 def learned() -> Learned:
-    return {way: recipe.learn(way, 700, seed=1) for way in recipe.WAYS}
+    return {way: recipe.learn(way, 1000, seed=1) for way in recipe.WAYS}
 
 
 def test_the_product_is_of_one_frame_and_the_one_before_it() -> None:
@@ -110,19 +112,17 @@ def test_losses_and_results_are_written_and_printed(tmp_path: Path, capsys: pyte
     assert _size(tmp_path / "out" / "losses.png") == (540, 324)
 
 
-def test_the_picture_shows_every_curve_in_its_colour(tmp_path: Path) -> None:
-    """Judge: pixels of nearly the colour, left of the legend; a curve's last point is of fewer steps."""
-    from matplotlib.colors import to_rgb
-    from matplotlib.image import imread
-
-    save_curves([("gate", [1.0] * (STEPS + 3)), ("exp", [1e-3] * (STEPS + 3))], FLOOR, tmp_path / "two.png")
-    pixels = imread(tmp_path / "two.png")[..., :3]
-    heights = {}
-    for colour in ("tab:green", "tab:blue", "tab:red"):
-        rows = np.nonzero(np.abs(pixels[:, :250] - to_rgb(colour)).max(2) < 0.2)[0]
-        heights[colour] = np.median(rows) if len(rows) else None
-    assert heights["tab:red"] is None
-    assert heights["tab:green"] < heights["tab:blue"]
+def test_the_picture_shows_every_curve_in_its_colour_on_a_logarithmic_axis(tmp_path: Path) -> None:
+    """Judge: pixels of nearly the colour, left of the legend. The last point is of fewer steps and as high."""
+    levels: dict[str, float] = {"gate": 1.0, "exp": 1e-3, "plain": 1e-6}
+    save_curves([(way, [level] * (STEPS + 3)) for way, level in levels.items()], FLOOR, tmp_path / "three.png")
+    pixels = imread(tmp_path / "three.png")[:, :250, :3]
+    rows = {way: np.nonzero(np.abs(pixels - to_rgb(COLOURS[way])).max(2) < 0.2)[0] for way in COLOURS}
+    assert len(rows["relu"]) == 0
+    gate, exp, plain = (float(np.median(rows[way])) for way in levels)
+    assert plain - exp == pytest.approx(exp - gate, abs=1)
+    assert exp - gate > 50
+    assert max(np.ptp(rows[way]) for way in levels) <= 2
 
 
 def test_the_readmes_picture_is_the_recipes() -> None:
