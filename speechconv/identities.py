@@ -47,7 +47,8 @@ def im2col(x: Tensor, kernel_size: int, *, stride: int = 1, dilation: int = 1) -
 
         y = im2col(x, k) @ filter_matrix(weight) + bias
 
-    is the convolution: a matrix product, which every machine is good at, for k times the memory.
+    is the convolution. Where frames lie in memory as they do by default and dilation is 1, the rows are a view of them;
+    written out they take k / stride times the memory.
 
     Args:
         x: (batch, n, channels), n >= (k - 1) dilation + 1.

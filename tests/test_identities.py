@@ -78,6 +78,12 @@ def test_im2col_is_torchs_unfold_with_frames_as_rows(
     assert torch.equal(im2col(x, kernel_size, stride=stride, dilation=dilation), expected)
 
 
+def test_im2cols_rows_are_a_view_unless_dilated() -> None:
+    x = torch.randn(2, 11, 3)
+    assert im2col(x, 3, stride=2).data_ptr() == x.data_ptr()
+    assert im2col(x, 3, dilation=2).data_ptr() != x.data_ptr()
+
+
 def test_im2col_carries_gradients() -> None:
     x = torch.randn(2, 11, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: im2col(x, 3, stride=2, dilation=2), (x,))
