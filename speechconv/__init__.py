@@ -3,10 +3,12 @@
 The map, in the order of the signal:
 
     geometry    receptive field, stride, pads and lookahead, in exact integers
+    arithmetic  output sizes, parameters and multiply-adds by formula
     layout      shapes, lengths, masks
     plan        where a layer stands in a stream; NotStreamable
     layer       Layer: one window function, offline and live
     conv        Conv1d
+    identities  what a convolution equals; linear_as_conv: a classifier of windows over a whole signal
     combine     Sequential, Residual, Parallel
     norm        LayerNorm, BatchNorm
     cumulative  CumulativeNorm: over time, causal
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from speechconv.fuse import fused
     from speechconv.geometry import Geometry, Mirror
     from speechconv.global_cmvn import with_cmvn
+    from speechconv.identities import linear_as_conv
     from speechconv.layer import Layer
     from speechconv.layers.affine import Affine
     from speechconv.layers.cepstrum import DCT, Lifter
@@ -92,6 +95,7 @@ _HOMES = {
     "plan": ("NotStreamable",),
     "layer": ("Layer",),
     "conv": ("Conv1d",),
+    "identities": ("linear_as_conv",),
     "combine": ("Parallel", "Residual", "Sequential"),
     "norm": ("BatchNorm", "LayerNorm"),
     "cumulative": ("CumulativeNorm",),
@@ -189,6 +193,7 @@ __all__ = [
     "feature_statistics",
     "fourier_basis",
     "fused",
+    "linear_as_conv",
     "mel_filters",
     "merge_shards",
     "verify",
