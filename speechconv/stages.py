@@ -34,6 +34,21 @@ from speechconv.layers.cmvn import CMVN, SlidingCMVN
 from speechconv.layers.conformer import ConformerConvModule
 from speechconv.layers.deltas import Deltas
 from speechconv.layers.dynamic_range import DynamicRange
+from speechconv.layers.families.conv_block import ConvBlock
+from speechconv.layers.families.dilated_stack import DilatedStack
+from speechconv.layers.families.fire import Fire
+from speechconv.layers.families.gated_conv import GatedConv
+from speechconv.layers.families.gating_mlp import ConvGatingMLP, ConvGatingUnit
+from speechconv.layers.families.inception import Inception
+from speechconv.layers.families.inverted_residual import InvertedResidual
+from speechconv.layers.families.lightweight_conv import LightweightConv, LightweightConvModule
+from speechconv.layers.families.mlpconv import MLPConv
+from speechconv.layers.families.pointwise_conv import PointwiseConv
+from speechconv.layers.families.pooling import AvgPool1d, MaxPool1d
+from speechconv.layers.families.resnet import BottleneckBlock, ResidualBlock
+from speechconv.layers.families.separable import SeparableConv
+from speechconv.layers.families.shuffle import ChannelShuffle, ShuffleUnit
+from speechconv.layers.families.squeeze_excitation import SqueezeExcitation
 from speechconv.layers.mel import Log, Mel
 from speechconv.layers.pcen import PCEN
 from speechconv.layers.positional import ConvPositionalEmbedding
@@ -80,6 +95,26 @@ STAGES: dict[str, type[nn.Module]] = {
     "conv_positional_embedding": ConvPositionalEmbedding,
     "conformer_conv_module": ConformerConvModule,
     "conv1d": Conv1d,
+    "pointwise_conv": PointwiseConv,
+    "conv_block": ConvBlock,
+    "mlpconv": MLPConv,
+    "separable_conv": SeparableConv,
+    "channel_shuffle": ChannelShuffle,
+    "shuffle_unit": ShuffleUnit,
+    "inverted_residual": InvertedResidual,
+    "fire": Fire,
+    "inception": Inception,
+    "residual_block": ResidualBlock,
+    "bottleneck_block": BottleneckBlock,
+    "gated_conv": GatedConv,
+    "dilated_stack": DilatedStack,
+    "conv_gating_unit": ConvGatingUnit,
+    "conv_gating_mlp": ConvGatingMLP,
+    "lightweight_conv": LightweightConv,
+    "lightweight_conv_module": LightweightConvModule,
+    "squeeze_excitation": SqueezeExcitation,
+    "max_pool1d": MaxPool1d,
+    "avg_pool1d": AvgPool1d,
     "layer_norm": LayerNorm,
     "batch_norm": BatchNorm,
     "cumulative_norm": CumulativeNorm,
