@@ -140,7 +140,7 @@ class AvgPool1d(Pooling):
         if self.count_include_pad:
             return y
         count = self.windows(real).sum(2, keepdim=True).clip(min=1)
-        return y * (self.kernel_size / count).to(y.dtype)
+        return y * (self.kernel_size / count.to(y.dtype))
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, count_include_pad={self.count_include_pad}"
