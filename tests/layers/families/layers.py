@@ -89,4 +89,7 @@ FAMILY_LAYERS: dict[str, Callable[[], sc.Layer]] = {
 
 UTTERANCE_FAMILIES: dict[str, Callable[[], sc.Layer]] = {
     "squeeze and excitation": lambda: sc.SqueezeExcitation(6, hidden_channels=8, statistics="utterance"),
+    "squeeze and excitation behind a convolution": lambda: sc.Sequential(
+        sc.Conv1d(3, 6, 3, padding="same"), sc.SqueezeExcitation(6, hidden_channels=8, statistics="utterance")
+    ),
 }
