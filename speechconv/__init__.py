@@ -20,6 +20,7 @@ The map, in the order of the signal:
                 ConvGatingUnit, ConvGatingMLP, LightweightConv, LightweightConvModule, SqueezeExcitation,
                 MaxPool1d, AvgPool1d
     pipeline    Pipeline: stages in order, presets, save and load; pipeline_source: what names one
+    scaling     scale_width, scale_depth, scale_resolution, scale_compound: a list of stages to a larger or smaller one
     fuse        fused: an equal layer for inference, weights folded together
     adapters    other toolkits' weights into these layers, and these layers into other toolkits
     streamer    Streamer: the pure core of a stream
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
     from speechconv.plan import NotStreamable
     from speechconv.runs.merging import merge_shards
     from speechconv.runs.report import extraction_report
+    from speechconv.scaling import scale_compound, scale_depth, scale_resolution, scale_width
     from speechconv.session import Session, SessionPool
     from speechconv.stores.checking import check
     from speechconv.stores.conversion import convert
@@ -151,6 +153,7 @@ _HOMES = {
     "layers.families.squeeze_excitation": ("SqueezeExcitation",),
     "fuse": ("fused",),
     "pipeline": ("Pipeline",),
+    "scaling": ("scale_compound", "scale_depth", "scale_resolution", "scale_width"),
     "streamer": ("Streamer",),
     "session": ("Session", "SessionPool"),
     "contract": ("check_streaming",),
@@ -245,6 +248,10 @@ __all__ = [
     "fused",
     "mel_filters",
     "merge_shards",
+    "scale_compound",
+    "scale_depth",
+    "scale_resolution",
+    "scale_width",
     "verify",
     "with_cmvn",
 ]
