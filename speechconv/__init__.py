@@ -16,8 +16,13 @@ The map, in the order of the signal:
     frontend    samples -> frames: ConvSTFT, KaldiSTFT, FeatureEncoder, WaveNetEncoder; before them
                 Normalize, MuLaw, Preemphasis, MinimumLength
     layers      frames -> frames: Mel, Log, PCEN, DCT, Lifter, Deltas, CMVN, SlidingCMVN, DynamicRange, Affine,
-                StackFrames, ConvSubsampling, WaveNetStack, ConvPositionalEmbedding, ConformerConvModule
+                StackFrames, ConvSubsampling, WaveNetStack, ConvPositionalEmbedding, ConformerConvModule;
+                families: PointwiseConv, ConvBlock, MLPConv, SeparableConv, ChannelShuffle, ShuffleUnit,
+                InvertedResidual, Fire, Inception, ResidualBlock, BottleneckBlock, GatedConv, DilatedStack,
+                ConvGatingUnit, ConvGatingMLP, LightweightConv, LightweightConvModule, SqueezeExcitation,
+                MaxPool1d, AvgPool1d
     pipeline    Pipeline: stages in order, presets, save and load; pipeline_source: what names one
+    scaling     scale_width, scale_depth, scale_resolution, scale_compound: a list of stages to a larger or smaller one
     fuse        fused: an equal layer for inference, weights folded together
     adapters    other toolkits' weights into these layers, and these layers into other toolkits
     streamer    Streamer: the pure core of a stream
@@ -69,6 +74,21 @@ if TYPE_CHECKING:
     from speechconv.layers.conformer import ConformerConvModule
     from speechconv.layers.deltas import Deltas
     from speechconv.layers.dynamic_range import DynamicRange
+    from speechconv.layers.families.conv_block import ConvBlock
+    from speechconv.layers.families.dilated_stack import DilatedStack
+    from speechconv.layers.families.fire import Fire
+    from speechconv.layers.families.gated_conv import GatedConv
+    from speechconv.layers.families.gating_mlp import ConvGatingMLP, ConvGatingUnit
+    from speechconv.layers.families.inception import Inception
+    from speechconv.layers.families.inverted_residual import InvertedResidual
+    from speechconv.layers.families.lightweight_conv import LightweightConv, LightweightConvModule
+    from speechconv.layers.families.mlpconv import MLPConv
+    from speechconv.layers.families.pointwise_conv import PointwiseConv
+    from speechconv.layers.families.pooling import AvgPool1d, MaxPool1d
+    from speechconv.layers.families.resnet import BottleneckBlock, ResidualBlock
+    from speechconv.layers.families.separable import SeparableConv
+    from speechconv.layers.families.shuffle import ChannelShuffle, ShuffleUnit
+    from speechconv.layers.families.squeeze_excitation import SqueezeExcitation
     from speechconv.layers.mel import Log, Mel, mel_filters
     from speechconv.layers.pcen import PCEN
     from speechconv.layers.positional import ConvPositionalEmbedding
@@ -80,6 +100,7 @@ if TYPE_CHECKING:
     from speechconv.plan import NotStreamable
     from speechconv.runs.merging import merge_shards
     from speechconv.runs.report import extraction_report
+    from speechconv.scaling import scale_compound, scale_depth, scale_resolution, scale_width
     from speechconv.session import Session, SessionPool
     from speechconv.stores.checking import check
     from speechconv.stores.conversion import convert
@@ -119,8 +140,24 @@ _HOMES = {
     "layers.wavenet": ("WaveNetStack",),
     "layers.positional": ("ConvPositionalEmbedding",),
     "layers.conformer": ("ConformerConvModule",),
+    "layers.families.conv_block": ("ConvBlock",),
+    "layers.families.dilated_stack": ("DilatedStack",),
+    "layers.families.fire": ("Fire",),
+    "layers.families.gated_conv": ("GatedConv",),
+    "layers.families.gating_mlp": ("ConvGatingMLP", "ConvGatingUnit"),
+    "layers.families.inception": ("Inception",),
+    "layers.families.inverted_residual": ("InvertedResidual",),
+    "layers.families.lightweight_conv": ("LightweightConv", "LightweightConvModule"),
+    "layers.families.mlpconv": ("MLPConv",),
+    "layers.families.pointwise_conv": ("PointwiseConv",),
+    "layers.families.pooling": ("AvgPool1d", "MaxPool1d"),
+    "layers.families.resnet": ("BottleneckBlock", "ResidualBlock"),
+    "layers.families.separable": ("SeparableConv",),
+    "layers.families.shuffle": ("ChannelShuffle", "ShuffleUnit"),
+    "layers.families.squeeze_excitation": ("SqueezeExcitation",),
     "fuse": ("fused",),
     "pipeline": ("Pipeline",),
+    "scaling": ("scale_compound", "scale_depth", "scale_resolution", "scale_width"),
     "streamer": ("Streamer",),
     "session": ("Session", "SessionPool"),
     "contract": ("check_streaming",),
@@ -143,27 +180,42 @@ __all__ = [
     "DCT",
     "PCEN",
     "Affine",
+    "AvgPool1d",
     "BatchNorm",
+    "BottleneckBlock",
+    "ChannelShuffle",
     "Comparison",
     "ConformerConvModule",
     "Conv1d",
+    "ConvBlock",
+    "ConvGatingMLP",
+    "ConvGatingUnit",
     "ConvPositionalEmbedding",
     "ConvSTFT",
     "ConvSubsampling",
     "CumulativeNorm",
     "Deltas",
+    "DilatedStack",
     "DynamicRange",
     "Extracted",
     "FeatureEncoder",
     "FeatureReader",
     "FeatureStatistics",
+    "Fire",
+    "GatedConv",
     "Geometry",
+    "Inception",
     "Interrupted",
+    "InvertedResidual",
     "KaldiSTFT",
     "Layer",
     "LayerNorm",
     "Lifter",
+    "LightweightConv",
+    "LightweightConvModule",
     "Log",
+    "MLPConv",
+    "MaxPool1d",
     "Mel",
     "MinimumLength",
     "Mirror",
@@ -172,12 +224,17 @@ __all__ = [
     "NotStreamable",
     "Parallel",
     "Pipeline",
+    "PointwiseConv",
     "Preemphasis",
     "Residual",
+    "ResidualBlock",
+    "SeparableConv",
     "Sequential",
     "Session",
     "SessionPool",
+    "ShuffleUnit",
     "SlidingCMVN",
+    "SqueezeExcitation",
     "StackFrames",
     "Streamer",
     "Summary",
@@ -196,6 +253,10 @@ __all__ = [
     "linear_as_conv",
     "mel_filters",
     "merge_shards",
+    "scale_compound",
+    "scale_depth",
+    "scale_resolution",
+    "scale_width",
     "verify",
     "with_cmvn",
 ]

@@ -34,6 +34,21 @@ from speechconv.layers.cmvn import CMVN, SlidingCMVN
 from speechconv.layers.conformer import ConformerConvModule
 from speechconv.layers.deltas import Deltas
 from speechconv.layers.dynamic_range import DynamicRange
+from speechconv.layers.families.conv_block import ConvBlock
+from speechconv.layers.families.dilated_stack import DilatedStack
+from speechconv.layers.families.fire import Fire
+from speechconv.layers.families.gated_conv import GatedConv
+from speechconv.layers.families.gating_mlp import ConvGatingMLP, ConvGatingUnit
+from speechconv.layers.families.inception import Inception
+from speechconv.layers.families.inverted_residual import InvertedResidual
+from speechconv.layers.families.lightweight_conv import LightweightConv, LightweightConvModule
+from speechconv.layers.families.mlpconv import MLPConv
+from speechconv.layers.families.pointwise_conv import PointwiseConv
+from speechconv.layers.families.pooling import AvgPool1d, MaxPool1d
+from speechconv.layers.families.resnet import BottleneckBlock, ResidualBlock
+from speechconv.layers.families.separable import SeparableConv
+from speechconv.layers.families.shuffle import ChannelShuffle, ShuffleUnit
+from speechconv.layers.families.squeeze_excitation import SqueezeExcitation
 from speechconv.layers.mel import Log, Mel
 from speechconv.layers.pcen import PCEN
 from speechconv.layers.positional import ConvPositionalEmbedding
@@ -80,6 +95,26 @@ STAGES: dict[str, type[nn.Module]] = {
     "conv_positional_embedding": ConvPositionalEmbedding,
     "conformer_conv_module": ConformerConvModule,
     "conv1d": Conv1d,
+    "pointwise_conv": PointwiseConv,
+    "conv_block": ConvBlock,
+    "mlpconv": MLPConv,
+    "separable_conv": SeparableConv,
+    "channel_shuffle": ChannelShuffle,
+    "shuffle_unit": ShuffleUnit,
+    "inverted_residual": InvertedResidual,
+    "fire": Fire,
+    "inception": Inception,
+    "residual_block": ResidualBlock,
+    "bottleneck_block": BottleneckBlock,
+    "gated_conv": GatedConv,
+    "dilated_stack": DilatedStack,
+    "conv_gating_unit": ConvGatingUnit,
+    "conv_gating_mlp": ConvGatingMLP,
+    "lightweight_conv": LightweightConv,
+    "lightweight_conv_module": LightweightConvModule,
+    "squeeze_excitation": SqueezeExcitation,
+    "max_pool1d": MaxPool1d,
+    "avg_pool1d": AvgPool1d,
     "layer_norm": LayerNorm,
     "batch_norm": BatchNorm,
     "cumulative_norm": CumulativeNorm,
@@ -131,9 +166,18 @@ def build_stages(tables: Any, context: Mapping[str, Any], where: str) -> list[nn
     context, layers = dict(context), []
     for table in check_tables(tables, where):
         layers.append(_build(table, context, where))
-        for part in layers[-1].modules():
-            context |= {key: getattr(part, key) for key, owners in OWNERS.items() if isinstance(part, owners)}
+        context |= handed_down_by(layers[-1])
     return layers
+
+
+def handed_down_by(layer: nn.Module) -> dict[str, Any]:
+    """What `layer` hands down to the stages behind it."""
+    return {
+        key: getattr(part, key)
+        for part in layer.modules()
+        for key, owners in OWNERS.items()
+        if isinstance(part, owners)
+    }
 
 
 def check_tables(tables: Any, where: str) -> Sequence[Table]:
@@ -161,7 +205,7 @@ def _build(table: Mapping[str, Any], context: Mapping[str, Any], where: str) -> 
 
 
 def _build_layer(kind: type[nn.Module], settings: Table, context: Mapping[str, Any], place: str) -> nn.Module:
-    parameters = _parameters(kind)
+    parameters = parameters_of(kind)
     inherited = _inherited(parameters)
     for key in sorted(inherited):
         if key in settings and key in OVERRIDABLE:
@@ -217,14 +261,14 @@ def describe_stage(layer: nn.Module) -> Table:
         return table | {"scale": layer.scale, "body": _describe_chain(layer.body)}
     if kind is Sequential:
         return table | {"layers": [describe_stage(part) for _, part in named_parts(layer)]}
-    parameters = _parameters(kind)
+    parameters = parameters_of(kind)
     for key in parameters:
         if key not in (_inherited(parameters) - OVERRIDABLE) | READ_ONCE:
-            table[key] = _to_toml(_setting(layer, key))
+            table[key] = _to_toml(setting_of(layer, key))
     return table
 
 
-def _setting(layer: nn.Module, key: str) -> Any:
+def setting_of(layer: nn.Module, key: str) -> Any:
     """The argument `key` that `layer` was made with; a bias that is learned, or left out, was True or False."""
     value = getattr(layer, key)
     return value is not None if key == "bias" and (value is None or isinstance(value, Tensor)) else value
@@ -244,7 +288,7 @@ def _describe_chain(layer: nn.Module) -> list[Table]:
     return [describe_stage(layer)]
 
 
-def _parameters(kind: type[nn.Module]) -> dict[str, inspect.Parameter]:
+def parameters_of(kind: type[nn.Module]) -> dict[str, inspect.Parameter]:
     """Constructor arguments that a table may set (Tanh and Sigmoid inherit *args and **kwargs, which are none)."""
     fixed = UNSTORED | IMPLIED.get(kind, {}).keys()
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

@@ -54,6 +54,32 @@ branches = [
     [{stage = "wavenet_encoder", channels = 2, residual_channels = 3, dilations = [1, 4], hop_length = 40}],
 ]
 """
+FAMILY_STAGES = """
+description = "each convolution family once"
+sample_rate = 8000
+stages = [
+    {stage = "stft", n_fft = 64, hop_length = 10, output = "power"}, {stage = "mel", n_mels = 12}, {stage = "log"},
+    {stage = "conv_block", in_channels = 12, out_channels = 8, kernel_size = 3, stride = 2},
+    {stage = "max_pool1d", kernel_size = 3, stride = 2, padding = "same"},
+    {stage = "pointwise_conv", in_channels = 8, out_channels = 8, groups = 2},
+    {stage = "mlpconv", in_channels = 8, out_channels = 8, kernel_size = 3, hidden_channels = [6, 4]},
+    {stage = "separable_conv", in_channels = 8, out_channels = 12, kernel_size = 3, kind = "xception"},
+    {stage = "channel_shuffle", channels = 12, groups = 3},
+    {stage = "shuffle_unit", in_channels = 12, out_channels = 24, stride = 2},
+    {stage = "inverted_residual", in_channels = 24, out_channels = 8, expansion = 2, norm = "layer"},
+    {stage = "fire", in_channels = 8, out_channels = 8, squeeze_channels = 2, padding = "causal"},
+    {stage = "inception", in_channels = 8, pointwise_channels = 2, reduced_channels = [2, 1], \
+     branch_channels = [3, 2], pool_channels = 1, kernel_sizes = [3, 5]},
+    {stage = "residual_block", in_channels = 8, out_channels = 8},
+    {stage = "bottleneck_block", in_channels = 8, out_channels = 16},
+    {stage = "gated_conv", in_channels = 16, out_channels = 8, kernel_size = 3},
+    {stage = "dilated_stack", channels = 8, dilations = [1, 2]},
+    {stage = "conv_gating_unit", channels = 8, kernel_size = 5},
+    {stage = "conv_gating_mlp", channels = 4, hidden_channels = 8, kernel_size = 5},
+    {stage = "lightweight_conv", channels = 4, kernel_size = 3, heads = 2},
+    {stage = "lightweight_conv_module", channels = 4, kernel_size = 3, heads = 2},
+    {stage = "squeeze_excitation", channels = 4}, {stage = "avg_pool1d", kernel_size = 2}]
+"""
 EVERY_STAGE = """
 description = "each registered stage that takes frames once, and the stft, compositions nested"
 sample_rate = 8000

@@ -11,11 +11,12 @@ from torch import nn
 import speechconv as sc
 from speechconv.pipeline import parse_pipeline
 from speechconv.stages import STAGES
-from tests.pipelines import EVERY_STAGE, FEATURE_STAGES, WAVEFORM_STAGES, assert_same, trained
+from tests.pipelines import EVERY_STAGE, FAMILY_STAGES, FEATURE_STAGES, WAVEFORM_STAGES, assert_same, trained
 
 
 def test_toml_round_trip_of_every_stage_nested_ones_included() -> None:
-    pipes = [sc.Pipeline.from_toml(text) for text in (EVERY_STAGE, WAVEFORM_STAGES, FEATURE_STAGES)]
+    texts = (EVERY_STAGE, WAVEFORM_STAGES, FEATURE_STAGES, FAMILY_STAGES)
+    pipes = [sc.Pipeline.from_toml(text) for text in texts]
     kinds = {type(module) for pipe in pipes for module in pipe.modules()}
     assert kinds >= {kind for kind in STAGES.values() if kind.__module__.startswith("speechconv")}
     assert [name for name, _ in pipes[0].named_children()][:4] == ["stft", "bands", "log", "conv1d"]

@@ -17,13 +17,14 @@ import speechconv as sc
 from speechconv.adapters.huggingface import SpeechconvConfig, SpeechconvFeatureExtractor, SpeechconvModel
 from tests.adapters.encoders import gradients, mel_pipeline, ragged
 from tests.adapters.models import off
-from tests.pipelines import EVERY_STAGE, FEATURE_STAGES, WAVEFORM_STAGES, assert_same, noise, trained
+from tests.pipelines import EVERY_STAGE, FAMILY_STAGES, FEATURE_STAGES, WAVEFORM_STAGES, assert_same, noise, trained
 
 PIPELINES = {
     "mel": lambda: trained(mel_pipeline()),
     "every stage": lambda: trained(sc.Pipeline.from_toml(EVERY_STAGE)),
     "waveform stages": lambda: trained(sc.Pipeline.from_toml(WAVEFORM_STAGES)),
     "feature stages": lambda: sc.Pipeline.from_toml(FEATURE_STAGES),
+    "family stages": lambda: trained(sc.Pipeline.from_toml(FAMILY_STAGES)),
     "frozen": lambda: trained(sc.Pipeline([sc.FeatureEncoder(channels=4)], sample_rate=16000)).calibrate(noise(2, 900)),
     "without parameters": lambda: sc.Pipeline.from_preset("logmel"),
 }
