@@ -51,7 +51,7 @@ class Utterance:
         for start, sound in zip(starts, sounds, strict=True):
             wav[start : start + len(sound)] += sound
         hiss = np.random.default_rng(self.seed).standard_normal(len(wav), np.float32)
-        return wav + np.float32(HISS) * hiss, ends
+        return (wav + np.float32(HISS) * hiss).astype(np.float32), ends
 
 
 def connected(clips: Sequence[Clip], seed: int) -> list[Utterance]:
