@@ -21,8 +21,8 @@ def scale_resolution(tables: Tables, multiplier: float, *, sample_rate: int = 16
         multiplier: > 0; 1 changes nothing.
         sample_rate: of the pipeline, Hz, for stages that are made for one.
 
-    The first stage that can changes its hop_length, rounded to whole samples, or its stride, which must come out whole
-    and not above its window; branches change theirs together.
+    The first stage of a stride above 1 that can changes its hop_length, rounded to whole samples, or its stride, which
+    must come out whole; neither goes above its window. Branches change theirs together.
 
     Raises:
         ValueError: an argument outside its range, tables that describe no stages, or no stage that can.

@@ -111,6 +111,7 @@ def _unchained(tables: Tables, layer: nn.Module) -> list[nn.Module]:
 
 
 def built(table: Table, context: Mapping[str, Any]) -> nn.Module:
+    """The layer of a scaled table; nothing is drawn from torch's generator."""
     bare = {key: value for key, value in table.items() if key != "name"}
     with torch.random.fork_rng(devices=[]):
         (layer,) = build_stages([bare], context, WHERE)

@@ -68,6 +68,8 @@ def round_channels(channels: float, divisor: int = 8) -> int:
 
 @dataclass(frozen=True)
 class Width:
+    """The rule for one number of channels, and how it is carried through chains and compositions of stages."""
+
     multiplier: float
     divisor: int
 

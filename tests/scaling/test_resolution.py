@@ -63,6 +63,9 @@ def test_one_changes_nothing() -> None:
 def test_stages_in_a_stage_are_reached() -> None:
     tables = [{"stage": "sequential", "layers": [conv(1, 8), conv(8, 8, stride=2)]}]
     assert sc.scale_resolution(tables, 2) == [{"stage": "sequential", "layers": [conv(1, 8), conv(8, 8, stride=1)]}]
+    tables = [{"stage": "sequential", "layers": [conv(1, 8), conv(8, 8, kernel_size=4, stride=2)]}]
+    wanted = [conv(1, 8), conv(8, 8, kernel_size=4, stride=4)]
+    assert sc.scale_resolution(tables, 0.5) == [{"stage": "sequential", "layers": wanted}]
     tables = [{"stage": "sequential", "layers": [conv(1, 8, stride=2), conv(8, 8, stride=3)]}]
     wanted = [conv(1, 8, stride=2), conv(8, 8, stride=2)]  # 6 becomes 4, which the first cannot bring about
     assert sc.scale_resolution(tables, 1.5) == [{"stage": "sequential", "layers": wanted}]
