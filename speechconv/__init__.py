@@ -100,7 +100,10 @@ if TYPE_CHECKING:
     from speechconv.plan import NotStreamable
     from speechconv.runs.merging import merge_shards
     from speechconv.runs.report import extraction_report
-    from speechconv.scaling import scale_compound, scale_depth, scale_resolution, scale_width
+    from speechconv.scaling.compound import scale_compound
+    from speechconv.scaling.depth import scale_depth
+    from speechconv.scaling.resolution import scale_resolution
+    from speechconv.scaling.width import scale_width
     from speechconv.session import Session, SessionPool
     from speechconv.stores.checking import check
     from speechconv.stores.conversion import convert
@@ -157,7 +160,10 @@ _HOMES = {
     "layers.families.squeeze_excitation": ("SqueezeExcitation",),
     "fuse": ("fused",),
     "pipeline": ("Pipeline",),
-    "scaling": ("scale_compound", "scale_depth", "scale_resolution", "scale_width"),
+    "scaling.width": ("scale_width",),
+    "scaling.depth": ("scale_depth",),
+    "scaling.resolution": ("scale_resolution",),
+    "scaling.compound": ("scale_compound",),
     "streamer": ("Streamer",),
     "session": ("Session", "SessionPool"),
     "contract": ("check_streaming",),
