@@ -1,0 +1,219 @@
+"""The walk through modules of torch: one forward pass in inference on meta tensors tells the shapes, rules the rest.
+
+A module with a rule is one row, and so is a layer of speechconv, with rows below it by `by_shape`. Any other module is
+what it calls. What has no rule is unknown: a module that calls none, one with parameters of its own, and one whose
+forward multiplies by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from speechconv.cost.by_shape import Signal, Storage, walk
+from speechconv.cost.meta import meta_input, meta_twin
+from speechconv.cost.rules import Shape, Work, rule_of
+from speechconv.cost.spans import span_of
+from speechconv.cost.stage import Stage, count_parameters, count_weights, titled
+from speechconv.geometry import Geometry
+from speechconv.layer import Layer
+from speechconv.layout import WAVEFORM, check_input
+
+
+def trace(module: nn.Module, shape: Shape, dtype: torch.dtype) -> tuple[Stage, tuple[str, ...]]:
+    """The row of `module` for one input of that shape, and what is unknown about it.
+
+    Raises:
+        ValueError: a module that does not run on such an input, or not on meta tensors.
+    """
+    twin = meta_twin(module).eval()
+    tracer = _Tracer(twin)
+    x = meta_input(shape, dtype)
+    tracer.geometries[x] = Geometry()
+    try:
+        with torch.no_grad(), tracer:
+            twin(x)
+    except Exception as error:
+        raise ValueError(
+            f"{type(module).__name__} does not run on a meta tensor of shape {(1, *shape)}: {error}"
+        ) from error
+    return tracer.root, tuple(tracer.unknown.values())
+
+
+@dataclass
+class _Call:
+    """A module that is running, and the rows of what it called so far."""
+
+    path: str
+    module: nn.Module
+    x: Tensor | None
+    parts: list[Stage] = field(default_factory=list)
+
+
+class _Tracer(TorchDispatchMode):
+    """Watches a module run; a row is made when its module returns.
+
+    Attributes:
+        geometries: of tensors that modules gave, as long as they stand.
+        unknown: what has no rule, by path.
+    """
+
+    def __init__(self, twin: nn.Module) -> None:
+        super().__init__()
+        self.geometries = WeakTensorKeyDictionary()
+        self.unknown: dict[str, str] = {}
+        self._running = [_Call("", twin, None)]
+        self._memory: dict[int, tuple[StorageWeakRef, int]] = {}
+        for path, part in _rows("", twin):
+            if isinstance(part, Layer):
+                part.forward = partial(self._layer, path, part)
+                continue
+            part.register_forward_pre_hook(partial(self._enter, path), with_kwargs=True)
+            part.register_forward_hook(self._leave)
+            if rule_of(part) is None and next(part.parameters(recurse=False), None) is not None:
+                self.unknown[path] = titled(path, type(part).__name__)
+
+    @property
+    def root(self) -> Stage:
+        return self._running[0].parts[0]
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
+        call, operation = self._running[-1], func.overloadpacket
+        if operation in flop_registry and rule_of(call.module) is None:
+            name = titled(call.path, type(call.module).__name__)
+            self.unknown.setdefault(call.path, f"{operation.__name__} in {name}")
+        return func(*args, **(kwargs or {}))
+
+    def _enter(self, path: str, module: nn.Module, args: Any, kwargs: Any) -> None:
+        x = next(_tensors((args, kwargs)), None)
+        self._running.append(_Call(path, module, x))
+        self._remember(x)
+
+    def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
+        call, y = self._running.pop(), next(_tensors(output), None)
+        self._remember(y)
+        self._running[-1].parts.append(self._of_parts(call, y) if call.parts else self._single(call, y))
+
+    def _single(self, call: _Call, y: Tensor | None) -> Stage:
+        """A module by its rule; one without calls no other."""
+        rule = rule_of(call.module)
+        if rule is None:
+            self.unknown.setdefault(call.path, titled(call.path, type(call.module).__name__))
+        work = Work() if rule is None else rule(call.module, _shape(call.x), _shape(y))
+        written = 0
+        if y is not None:
+            self.geometries[y] = self._behind(call, y)
+            written = 0 if _is_view(y, call.x) else y.untyped_storage().nbytes()
+        return replace(
+            self._row(call, y),
+            products=work.products,
+            transforms=work.transforms,
+            activation_bytes=written,
+            peak_bytes=self._standing(),
+        )
+
+    def _of_parts(self, call: _Call, y: Tensor | None) -> Stage:
+        parts = tuple(call.parts)
+        return replace(
+            self._row(call, y),
+            parts=parts,
+            products=sum(part.products for part in parts),
+            transforms=sum(part.transforms for part in parts),
+            activation_bytes=sum(part.activation_bytes for part in parts),
+            peak_bytes=max(part.peak_bytes for part in parts),
+            known=call.path not in self.unknown and all(part.known for part in parts),
+        )
+
+    def _row(self, call: _Call, y: Tensor | None) -> Stage:
+        """What a row says whether or not there are rows below it."""
+        return Stage(
+            self._name(call.path),
+            type(call.module).__name__,
+            _shape(y),
+            count_parameters(call.module),
+            None if y is None else self.geometries.get(y),
+            path=call.path,
+            weights=count_weights(call.module),
+            known=call.path not in self.unknown,
+        )
+
+    def _layer(self, path: str, layer: Layer, x: Tensor, lengths: Tensor | None = None) -> Any:
+        """Stands for `layer.forward`: a tensor of the shape that it gives, and its rows by `walk`."""
+        check_input(x, layer.in_channels, type(layer).__name__)
+        self._remember(x)
+        storage = Storage(x.untyped_storage().nbytes())
+        channels = WAVEFORM if x.ndim == 2 else x.shape[2]
+        signal = Signal(x.shape[1], channels, x.itemsize, storage, self.geometries.get(x))
+        stage, out = walk(layer, signal, self._name(path), path)
+        self.unknown |= {row.path: titled(row.path, row.kind) for row in stage.unknown()}
+        beside = self._standing() - storage.bytes
+        self._running[-1].parts.append(replace(stage, peak_bytes=beside + stage.peak_bytes))
+        y = x.new_empty((len(x), *out.shape), dtype=_dtype(out, x.dtype))
+        self.geometries[y] = out.geometry
+        self._remember(y)
+        return y if lengths is None else (y, layer.num_frames(lengths))
+
+    def _name(self, path: str) -> str:
+        above = self._running[-1].path
+        return path.removeprefix(f"{above}.") if above else path
+
+    def _behind(self, call: _Call, y: Tensor) -> Geometry | None:
+        """Geometry of what a module made of its input; None behind anything but a chain of modules."""
+        before = None if call.x is None else self.geometries.get(call.x)
+        own = span_of(call.module, _shape(call.x), _shape(y))
+        try:
+            return None if before is None or own is None else before.then(own)
+        except ValueError:
+            return None
+
+    def _remember(self, tensor: Tensor | None) -> None:
+        if tensor is not None:
+            storage = tensor.untyped_storage()
+            self._memory[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
+
+    def _standing(self) -> int:
+        """Bytes of what modules took and gave and that still stands."""
+        return sum(size for memory, size in self._memory.values() if not memory.expired())
+
+
+def _rows(path: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Modules that a row may stand for, from above: none below a layer or a module with a rule."""
+    yield path, module
+    if isinstance(module, Layer) or rule_of(module) is not None:
+        return
+    for name, part in module.named_children():
+        yield from _rows(f"{path}.{name}" if path else name, part)
+
+
+def _tensors(given: Any) -> Iterator[Tensor]:
+    """Tensors in nested tuples, lists and dicts, in order."""
+    if isinstance(given, Tensor):
+        yield given
+    elif isinstance(given, dict):
+        yield from _tensors(list(given.values()))
+    elif isinstance(given, tuple | list):
+        for item in given:
+            yield from _tensors(item)
+
+
+def _shape(tensor: Tensor | None) -> Shape:
+    return () if tensor is None else tuple(tensor.shape[1:])
+
+
+def _is_view(y: Tensor, x: Tensor | None) -> bool:
+    return x is not None and y.untyped_storage()._cdata == x.untyped_storage()._cdata
+
+
+def _dtype(out: Signal, dtype: torch.dtype) -> torch.dtype:
+    """Complex where two real values lie at every place."""
+    places = torch.Size(out.shape).numel()
+    return dtype.to_complex() if out.storage.bytes == 2 * places * out.itemsize else dtype
