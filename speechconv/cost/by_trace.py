@@ -36,9 +36,8 @@ def trace(module: nn.Module, shape: Shape, dtype: torch.dtype) -> tuple[Stage, t
         ValueError: a module that does not run on such an input, or not on meta tensors.
     """
     twin = meta_twin(module).eval()
-    tracer = _Tracer(twin)
     x = meta_input(shape, dtype)
-    tracer.geometries[x] = Geometry()
+    tracer = _Tracer(twin, x)
     try:
         with torch.no_grad(), tracer:
             twin(x)
@@ -51,12 +50,13 @@ def trace(module: nn.Module, shape: Shape, dtype: torch.dtype) -> tuple[Stage, t
 
 @dataclass
 class _Call:
-    """A module that is running, and the rows of what it called so far."""
+    """A module that is running, the rows of what it called so far, and the most bytes that stood since it began."""
 
     path: str
     module: nn.Module
     x: Tensor | None
     parts: list[Stage] = field(default_factory=list)
+    peak: int = 0
 
 
 class _Tracer(TorchDispatchMode):
@@ -67,12 +67,15 @@ class _Tracer(TorchDispatchMode):
         unknown: what has no rule, by path.
     """
 
-    def __init__(self, twin: nn.Module) -> None:
+    def __init__(self, twin: nn.Module, x: Tensor) -> None:
         super().__init__()
         self.geometries = WeakTensorKeyDictionary()
+        self.geometries[x] = Geometry()
         self.unknown: dict[str, str] = {}
         self._running = [_Call("", twin, None)]
+        self._own = {t.untyped_storage()._cdata for t in (*twin.parameters(), *twin.buffers())}
         self._memory: dict[int, tuple[StorageWeakRef, int]] = {}
+        self._remember(x)
         for path, part in _rows("", twin):
             if isinstance(part, Layer):
                 part.forward = partial(self._layer, path, part)
@@ -91,16 +94,17 @@ class _Tracer(TorchDispatchMode):
         if operation in flop_registry and rule_of(call.module) is None:
             name = titled(call.path, type(call.module).__name__)
             self.unknown.setdefault(call.path, f"{operation.__name__} in {name}")
-        return func(*args, **(kwargs or {}))
+        y = func(*args, **(kwargs or {}))
+        for tensor in _tensors(y):
+            self._remember(tensor)
+        self._reach(self._standing())
+        return y
 
     def _enter(self, path: str, module: nn.Module, args: Any, kwargs: Any) -> None:
-        x = next(_tensors((args, kwargs)), None)
-        self._running.append(_Call(path, module, x))
-        self._remember(x)
+        self._running.append(_Call(path, module, next(_tensors((args, kwargs)), None), peak=self._standing()))
 
     def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
         call, y = self._running.pop(), next(_tensors(output), None)
-        self._remember(y)
         self._running[-1].parts.append(self._of_parts(call, y) if call.parts else self._single(call, y))
 
     def _single(self, call: _Call, y: Tensor | None) -> Stage:
@@ -118,7 +122,6 @@ class _Tracer(TorchDispatchMode):
             products=work.products,
             transforms=work.transforms,
             activation_bytes=written,
-            peak_bytes=self._standing(),
         )
 
     def _of_parts(self, call: _Call, y: Tensor | None) -> Stage:
@@ -129,7 +132,6 @@ class _Tracer(TorchDispatchMode):
             products=sum(part.products for part in parts),
             transforms=sum(part.transforms for part in parts),
             activation_bytes=sum(part.activation_bytes for part in parts),
-            peak_bytes=max(part.peak_bytes for part in parts),
             known=call.path not in self.unknown and all(part.known for part in parts),
         )
 
@@ -143,23 +145,23 @@ class _Tracer(TorchDispatchMode):
             None if y is None else self.geometries.get(y),
             path=call.path,
             weights=count_weights(call.module),
+            peak_bytes=call.peak,
             known=call.path not in self.unknown,
         )
 
     def _layer(self, path: str, layer: Layer, x: Tensor, lengths: Tensor | None = None) -> Any:
         """Stands for `layer.forward`: a tensor of the shape that it gives, and its rows by `walk`."""
         check_input(x, layer.in_channels, type(layer).__name__)
-        self._remember(x)
         storage = Storage(x.untyped_storage().nbytes())
         channels = WAVEFORM if x.ndim == 2 else x.shape[2]
         signal = Signal(x.shape[1], channels, x.itemsize, storage, self.geometries.get(x))
         stage, out = walk(layer, signal, self._name(path), path)
         self.unknown |= {row.path: titled(row.path, row.kind) for row in stage.unknown()}
-        beside = self._standing() - storage.bytes
-        self._running[-1].parts.append(replace(stage, peak_bytes=beside + stage.peak_bytes))
+        peak = self._standing() - storage.bytes + stage.peak_bytes
+        self._reach(peak)
+        self._running[-1].parts.append(replace(stage, peak_bytes=peak))
         y = x.new_empty((len(x), *out.shape), dtype=_dtype(out, x.dtype))
         self.geometries[y] = out.geometry
-        self._remember(y)
         return y if lengths is None else (y, layer.num_frames(lengths))
 
     def _name(self, path: str) -> str:
@@ -175,14 +177,20 @@ class _Tracer(TorchDispatchMode):
         except ValueError:
             return None
 
-    def _remember(self, tensor: Tensor | None) -> None:
-        if tensor is not None:
-            storage = tensor.untyped_storage()
+    def _remember(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in self._own:
             self._memory[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
 
     def _standing(self) -> int:
-        """Bytes of what modules took and gave and that still stands."""
-        return sum(size for memory, size in self._memory.values() if not memory.expired())
+        """Bytes of the input and of all that was made of it, as far as they still stand."""
+        self._memory = {key: kept for key, kept in self._memory.items() if not kept[0].expired()}
+        return sum(size for _, size in self._memory.values())
+
+    def _reach(self, size: int) -> None:
+        """So many bytes stood at once."""
+        for call in self._running:
+            call.peak = max(call.peak, size)
 
 
 def _rows(path: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
