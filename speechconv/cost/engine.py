@@ -113,7 +113,8 @@ def _sample_rate(layer: Layer, given: int | None) -> int | None:
 def _layer_shape(layer: Layer, input_shape: int | tuple[int, ...] | None, rate: int | None) -> Shape:
     kind = type(layer).__name__
     if input_shape is None and rate is None:
-        raise ValueError(f"{kind} has no sample rate; pass input_shape, or the sample_rate of its waveform.")
+        hint = " or sample_rate" if layer.in_channels == WAVEFORM else ""
+        raise ValueError(f"{kind} has no sample rate; pass input_shape{hint}.")
     shape = _shape(rate if input_shape is None else input_shape)
     if isinstance(input_shape, int) and layer.in_channels is None:
         raise ValueError(f"{kind} takes any number of channels; pass input_shape=(frames, channels).")

@@ -101,7 +101,10 @@ def mobilenet(*, separable: bool) -> nn.Sequential:
         channels = 32
         for filters, stride in MOBILENET:
             if separable:
-                layers += [*_conv(channels, channels, stride=stride, groups=channels), *_conv(channels, filters, size=1)]
+                layers += [
+                    *_conv(channels, channels, stride=stride, groups=channels),
+                    *_conv(channels, filters, size=1),
+                ]
             else:
                 layers += _conv(channels, filters, stride=stride)
             channels = filters

@@ -62,7 +62,11 @@ def saved(module: nn.Module, x: Tensor) -> int:
 def torch_nets() -> Iterator[tuple[str, nn.Module, tuple[int, ...]]]:
     yield "lenet", lenet5(), (1, 32, 32)
     conv = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Dropout(0.5)]
-    yield "pictures", nn.Sequential(*conv, nn.Conv2d(8, 4, 3), nn.GELU(), nn.Flatten(), nn.Linear(4 * 25, 3)), (3, 16, 16)
+    yield (
+        "pictures",
+        nn.Sequential(*conv, nn.Conv2d(8, 4, 3), nn.GELU(), nn.Flatten(), nn.Linear(4 * 25, 3)),
+        (3, 16, 16),
+    )
     frozen = nn.Conv1d(4, 8, 3).requires_grad_(False)
     rest = [nn.GroupNorm(2, 8), nn.SiLU(), nn.Conv1d(8, 8, 3, groups=4), nn.Hardswish(), nn.AvgPool1d(2)]
     yield "a frozen start", nn.Sequential(frozen, nn.Tanh(), *rest), (4, 50)
