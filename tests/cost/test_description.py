@@ -144,6 +144,25 @@ def test_weights_are_parameters_without_biases_and_gains_of_norms() -> None:
     assert sc.describe(net, 20).total.parameters == 3 * 5 * 7 + 5 + 10 + 5 * 2 + 2
 
 
+def test_torch_s_convolutions_lie_on_their_input_as_ours_do() -> None:
+    """The words and numbers of padding, dilation and stride; what flattens an axis breaks the chain."""
+    theirs = nn.Sequential(
+        nn.Conv1d(2, 4, 5, dilation=3, padding="same"),
+        nn.ReLU(),
+        nn.Conv1d(4, 4, 4, stride=2, padding=1, dilation=2),
+        nn.AvgPool1d(3, stride=2),
+        nn.Flatten(1, 2),
+    )
+    ours = sc.Sequential(
+        sc.Conv1d(2, 4, 5, dilation=3, padding="same"),
+        nn.ReLU(),
+        sc.Conv1d(4, 4, 4, stride=2, padding=(1, 1), dilation=2),
+        sc.Conv1d(4, 4, 3, stride=2),
+    )
+    geometries = [stage.geometry for stage in sc.describe(theirs, (2, 60)).stages]
+    assert geometries == [*(stage.geometry for stage in sc.describe(ours, 60).stages), None]
+
+
 def test_a_layer_in_two_places_has_two_rows_and_its_parameters_count_once() -> None:
     shared = nn.Linear(4, 4)
     sheet = sc.describe(sc.Sequential(shared, nn.ReLU(), shared), 10)

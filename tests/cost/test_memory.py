@@ -106,6 +106,7 @@ def layers() -> Iterator[tuple[str, sc.Layer]]:
     body = sc.Sequential(nn.Linear(6, 30), nn.ReLU(), nn.Dropout(0.1), nn.Linear(30, 6))
     yield "a skip", sc.Sequential(nn.Linear(6, 6), sc.Residual(body), nn.Linear(6, 6))
     yield "half a skip", sc.Sequential(nn.Linear(6, 6), sc.Residual(sc.Sequential(nn.Identity(), body), scale=0.5))
+    yield "a scaled copy", sc.Residual(nn.Linear(6, 6), scale=0.5)
     branches = (nn.Linear(6, 8), sc.Sequential(nn.Linear(6, 40), nn.SiLU(), nn.Linear(40, 8)), nn.Linear(6, 8))
     for join in ("sum", "cat", "product"):
         yield f"branches, {join}", sc.Sequential(nn.Linear(6, 6), sc.Parallel(*branches, join=join), nn.Tanh())
@@ -131,11 +132,13 @@ def test_outputs_are_all_that_layers_write_for_the_first_time() -> None:
         nn.ReLU(),
         nn.Dropout(0.1),
         sc.Residual(nn.Linear(5, 5)),
+        sc.Residual(nn.Linear(5, 5), scale=0.5),
+        sc.Parallel(*(nn.Linear(5, 5) for _ in range(3))),
         sc.Parallel(nn.Identity(), nn.Linear(5, 3), join="cat"),
         sc.StackFrames(2),
     )
     frames = 98
-    values = [frames * 5, frames * 5, 0, frames * 5 * 2, frames * (3 + 8), 0]
+    values = [frames * width for width in (5, 5, 0, 5 * 2, 5 * 3, 5 * 3 + 5 * 2, 3 + 8, 0)]
     sheet = sc.describe(net.double(), 100)
     assert [stage.activation_bytes // 8 for stage in sheet.stages] == values
     assert sheet.forward_bytes == 8 * (sum(values) + 200)

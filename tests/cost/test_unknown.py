@@ -26,6 +26,17 @@ class OwnWeight(nn.Module):
         return self.act(x @ self.matrix)
 
 
+class Scaled(nn.Module):
+    """Has a parameter of its own and multiplies nothing that torch's counter would see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.act = nn.Parameter(torch.ones(4)), nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.scale * x)
+
+
 class Attention(nn.Module):
     """Multiplies activations with each other, between two modules that are known."""
 
@@ -84,6 +95,7 @@ UNKNOWN = (
     (nn.Sequential(nn.Linear(4, 4), nn.LSTM(4, 4, batch_first=True)), ["1 (LSTM)"], KNOWN),
     (nn.Sequential(nn.Linear(4, 4), nn.ConvTranspose1d(9, 3, 2)), ["1 (ConvTranspose1d)"], KNOWN),
     (nn.Sequential(nn.Linear(4, 4), OwnWeight()), ["1 (OwnWeight)"], KNOWN),
+    (nn.Sequential(nn.Linear(4, 4), Scaled()), ["1 (Scaled)"], KNOWN),
     (nn.Sequential(nn.Linear(4, 4), SelfAttention()), ["1.heads (MultiheadAttention)"], KNOWN),
     (nn.Sequential(Attention(), nn.ReLU()), ["bmm in 0 (Attention)"], 2 * KNOWN),
     (nn.Sequential(Doubled(4, 4)), ["0 (Doubled)"], 0),
@@ -187,15 +199,15 @@ def test_layers_inside_a_module_of_torch_are_described_as_by_themselves() -> Non
 
 
 def test_a_complex_layer_inside_a_module_of_torch_stays_complex() -> None:
-    class Magnitude(nn.Module):
+    class Parts(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.stft, self.head = sc.ConvSTFT(64, hop_length=16), nn.Linear(33, 2)
+            self.stft, self.head = sc.ConvSTFT(64, hop_length=16), nn.Linear(2, 1)
 
         def forward(self, wav: Tensor) -> Tensor:
-            return self.head(self.stft(wav).abs())
+            return self.head(torch.view_as_real(self.stft(wav)))
 
-    assert sc.describe(Magnitude(), 1000).total.shape == (63, 2)
+    assert sc.describe(Parts(), 1000).total.shape == (63, 33, 1)
 
 
 def test_training_that_meta_tensors_cannot_tell_is_said() -> None:
