@@ -7,7 +7,7 @@ until it is done, and Residual and Parallel their branches' outputs; that makes 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
@@ -17,7 +17,7 @@ from torch import nn
 from speechconv.combine import Parallel, Residual, Sequential, named_parts
 from speechconv.cost.inside import Inner, inside
 from speechconv.cost.rules import Shape, Work, computes_as, rule_of
-from speechconv.cost.stage import Stage, count_parameters, count_weights
+from speechconv.cost.stage import Stage, row_of
 from speechconv.geometry import Geometry
 from speechconv.layer import channels_after, geometry_of, num_frames_of
 from speechconv.layout import axes
@@ -80,7 +80,8 @@ def walk(layer: nn.Module, x: Signal, name: str = "", path: str = "", held: Held
         return _residual(layer, x, name, path, held)
     if isinstance(layer, Parallel) and computes_as(kind, Parallel):
         return _parallel(layer, x, name, path, held)
-    return _single(layer, x, name, path, held)
+    parts = inside(layer, x.shape)
+    return _unfolded(layer, parts, x, name, path, held) if parts else _single(layer, x, name, path, held)
 
 
 def _bytes(held: Held) -> int:
@@ -113,15 +114,13 @@ def _composed(
     layer: nn.Module, parts: Sequence[Stage], y: Signal, name: str, path: str, peak: int, written: int = 0
 ) -> Stage:
     """The row of a composition; it writes so many bytes itself."""
-    return Stage(
+    return row_of(
+        layer,
         name,
-        type(layer).__name__,
-        y.shape,
-        count_parameters(layer),
-        y.geometry,
-        tuple(parts),
         path,
-        weights=count_weights(layer),
+        y.shape,
+        y.geometry,
+        parts=tuple(parts),
         products=sum(part.products for part in parts),
         transforms=sum(part.transforms for part in parts),
         activation_bytes=sum(part.activation_bytes for part in parts) + written,
@@ -168,83 +167,58 @@ def _branch(name: str, branch: nn.Module, x: Signal, path: str, held: Held) -> t
 
 
 def _single(layer: nn.Module, x: Signal, name: str, path: str, held: Held) -> tuple[Stage, Signal]:
-    """A layer by its rule, or by what stands inside it."""
-    inner = inside(layer, x.shape)
-    if inner:
-        work = Work(sum(part.work.products for part in inner), tensors=tuple(_tensors(inner)))
-        return _row(layer, x, name, path, held, work, _inner_stages(inner, x, path), known=True)
+    """A layer by its rule."""
     rule = rule_of(layer)
     shape = _behind(layer, x, x.storage).shape
     work = Work() if rule is None else rule(layer, x.shape, shape)
-    return _row(layer, x, name, path, held, work, (), known=rule is not None)
-
-
-def _tensors(inner: Sequence[Inner]) -> Iterator[int]:
-    return (values for part in inner for values in _written(part.work, part.shape))
-
-
-def _written(work: Work, shape: Shape) -> tuple[int, ...]:
-    return (prod(shape),) if work.tensors is None else work.tensors
-
-
-def _row(
-    layer: nn.Module,
-    x: Signal,
-    name: str,
-    path: str,
-    held: Held,
-    work: Work,
-    parts: tuple[Stage, ...],
-    *,
-    known: bool,
-) -> tuple[Stage, Signal]:
-    shape = _behind(layer, x, x.storage).shape
-    written = [values * x.itemsize for values in _written(work, shape)]
+    written = _written(work, shape, x.itemsize)
     y = _behind(layer, x, Storage(written[-1]) if written else x.storage)
-    kept = x.storage.bytes if x.storage in held else 0
-    stage = Stage(
+    stage = row_of(
+        layer,
         name,
-        type(layer).__name__,
-        shape,
-        count_parameters(layer),
-        y.geometry,
-        parts,
         path,
-        weights=count_weights(layer),
+        shape,
+        y.geometry,
         products=work.products,
         transforms=work.transforms,
         activation_bytes=sum(written),
-        peak_bytes=_bytes(held - {x.storage}) + _peak(x.storage.bytes, written, kept),
-        known=known,
+        peak_bytes=_bytes(held | {x.storage}) + _most(written),
+        known=rule is not None,
     )
     return stage, y
 
 
-def _inner_stages(inner: Sequence[Inner], x: Signal, path: str) -> tuple[Stage, ...]:
-    stages, geometry, before = [], x.geometry, x.storage.bytes
-    for part in inner:
+def _unfolded(
+    layer: nn.Module, parts: Sequence[Inner], x: Signal, name: str, path: str, held: Held
+) -> tuple[Stage, Signal]:
+    """A layer by what stands inside it, a chain of modules that it runs by a way of its own."""
+    beside, before = _bytes(held | {x.storage}), 0
+    stages, geometry = [], x.geometry
+    for part in parts:
         geometry = _then(geometry, part.geometry)
-        written = [values * x.itemsize for values in _written(part.work, part.shape)]
+        written = _written(part.work, part.shape, x.itemsize)
         stages.append(
-            Stage(
+            row_of(
+                part.module,
                 part.name,
-                type(part.module).__name__,
+                join_path(path, part.name),
                 part.shape,
-                count_parameters(part.module),
                 geometry,
-                path=join_path(path, part.name),
-                weights=count_weights(part.module),
                 products=part.work.products,
                 activation_bytes=sum(written),
-                peak_bytes=_peak(before, written, 0),
+                peak_bytes=beside + before + _most(written),
             )
         )
         before = written[-1]
-    return tuple(stages)
+    y = _behind(layer, x, Storage(before))
+    return _composed(layer, stages, y, name, path, max(stage.peak_bytes for stage in stages)), y
 
 
-def _peak(first: int, written: Sequence[int], kept: int) -> int:
-    """Most bytes at once where each tensor is made of the one before; `kept` of the first stay to the end."""
-    if not written:
-        return first
-    return max(first + written[0], *(kept + before + after for before, after in pairwise(written)), 0)
+def _written(work: Work, shape: Shape, itemsize: int) -> list[int]:
+    """Bytes of each tensor that is written, in order."""
+    return [values * itemsize for values in ((prod(shape),) if work.tensors is None else work.tensors)]
+
+
+def _most(written: Sequence[int]) -> int:
+    """Bytes at once where each tensor is made of the one before, which is then let go."""
+    return max((a + b for a, b in pairwise((0, *written))), default=0)

@@ -23,7 +23,7 @@ from speechconv.cost.by_shape import Signal, Storage, walk
 from speechconv.cost.meta import meta_input, meta_twin
 from speechconv.cost.rules import Shape, Work, rule_of
 from speechconv.cost.spans import span_of
-from speechconv.cost.stage import Stage, count_parameters, count_weights, titled
+from speechconv.cost.stage import Stage, row_of, titled
 from speechconv.geometry import Geometry
 from speechconv.layer import Layer
 from speechconv.layout import WAVEFORM, check_input
@@ -117,17 +117,20 @@ class _Tracer(TorchDispatchMode):
         if y is not None:
             self.geometries[y] = self._behind(call, y)
             written = 0 if _is_view(y, call.x) else y.untyped_storage().nbytes()
-        return replace(
-            self._row(call, y),
+        return self._row(
+            call,
+            y,
             products=work.products,
             transforms=work.transforms,
             activation_bytes=written,
+            known=rule is not None,
         )
 
     def _of_parts(self, call: _Call, y: Tensor | None) -> Stage:
         parts = tuple(call.parts)
-        return replace(
-            self._row(call, y),
+        return self._row(
+            call,
+            y,
             parts=parts,
             products=sum(part.products for part in parts),
             transforms=sum(part.transforms for part in parts),
@@ -135,19 +138,9 @@ class _Tracer(TorchDispatchMode):
             known=call.path not in self.unknown and all(part.known for part in parts),
         )
 
-    def _row(self, call: _Call, y: Tensor | None) -> Stage:
-        """What a row says whether or not there are rows below it."""
-        return Stage(
-            self._name(call.path),
-            type(call.module).__name__,
-            _shape(y),
-            count_parameters(call.module),
-            None if y is None else self.geometries.get(y),
-            path=call.path,
-            weights=count_weights(call.module),
-            peak_bytes=call.peak,
-            known=call.path not in self.unknown,
-        )
+    def _row(self, call: _Call, y: Tensor | None, **costs: Any) -> Stage:
+        geometry = None if y is None else self.geometries.get(y)
+        return row_of(call.module, self._name(call.path), call.path, _shape(y), geometry, peak_bytes=call.peak, **costs)
 
     def _layer(self, path: str, layer: Layer, x: Tensor, lengths: Tensor | None = None) -> Any:
         """Stands for `layer.forward`: a tensor of the shape that it gives, and its rows by `walk`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -67,13 +68,19 @@ class Stage:
         return (row for row in self.walk() if not row.known and not row.parts)
 
 
-def count_parameters(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def count_weights(module: nn.Module) -> int:
-    """Of matrices and filters: parameters of two axes and more."""
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.ndim > 1)
+def row_of(module: nn.Module, name: str, path: str, shape: Shape, geometry: Geometry | None, **costs: Any) -> Stage:
+    """The row of a module, with its class and parameters; `costs` are further attributes of `Stage`."""
+    parameters = list(module.parameters())
+    return Stage(
+        name,
+        type(module).__name__,
+        shape,
+        sum(parameter.numel() for parameter in parameters),
+        geometry,
+        path=path,
+        weights=sum(parameter.numel() for parameter in parameters if parameter.ndim > 1),
+        **costs,
+    )
 
 
 def titled(path: str, kind: str) -> str:
