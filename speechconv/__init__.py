@@ -28,6 +28,7 @@ The map, in the order of the signal:
     streamer    Streamer: the pure core of a stream
     session     Session, SessionPool: live
     contract    check_streaming: does a layer keep the law?
+    cost        describe: what a module is made of and what that costs, layer by layer
     audio       files and pipes -> waveform blocks
     comparison  compare: features against librosa's, number by number
     stores      features on disk: npy, Kaldi, HDF5, tar, safetensors, Parquet; FeatureReader, convert, check, statistics

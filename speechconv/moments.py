@@ -78,8 +78,9 @@ def moments(x: Tensor, window: Window, lengths: Tensor | None = None) -> Moments
     samples = torch.full((len(x),), x.shape[1], device=x.device) if lengths is None else lengths
     counts = samples if x.ndim == 3 else window.num_windows(samples)
     views = _windows(x, window)
+    masked = lengths is not None or x.shape[1] < (1 if x.ndim == 3 else window.size)
     blocks = (
-        _block_moments(views[:, first : first + BLOCK].double(), counts - first, masked=lengths is not None)
+        _block_moments(views[:, first : first + BLOCK].double(), counts - first, masked)
         for first in range(0, views.shape[1], BLOCK)
     )
     total = next(blocks)
@@ -99,7 +100,6 @@ def _block_moments(windows: Tensor, counts: Tensor, masked: bool) -> Moments:
     """Of the first `counts` windows of each row: (batch, n, k)."""
     counts = counts.clip(0, windows.shape[1])
     real = torch.arange(windows.shape[1], device=windows.device) < counts[:, None]
-    masked = masked or not bool(counts.all())
     windows = keep(windows, real) if masked else windows
     mean = windows.sum(1) / counts.clip(min=1)[:, None]
     centred = windows - mean[:, None]
@@ -139,7 +139,7 @@ class UtteranceStatistics(Layer):
             ValueError: they were never given.
         """
         mean, variance = self.get_buffer("frozen_mean"), self.get_buffer("frozen_var")
-        if bool(variance.isnan().any()):
+        if not variance.is_meta and bool(variance.isnan().any()):
             raise ValueError(
                 f"{type(self).__name__}'s frozen statistics were never given; give it some audio: "
                 "pipeline.calibrate(audio)."

@@ -108,17 +108,18 @@ class BatchNorm(Layer):
     def offline(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         if not self.training:
             return super().offline(x, lengths)
-        if lengths is None:
-            lengths = torch.full((len(x),), x.shape[1], device=x.device)
-        real = torch.arange(x.shape[1], device=x.device) < lengths[:, None]
-        frames = x[real]
+        frames, real = x.flatten(0, 1), None
+        if lengths is not None:
+            real = torch.arange(x.shape[1], device=x.device) < lengths[:, None]
+            frames = x[real]
         if len(frames) < 2:
             raise ValueError(
                 f"BatchNorm in training needs at least 2 valid frames to take a variance of, got {len(frames)}; "
                 "use longer or more rows, or call .eval()."
             )
         self.num_batches_tracked.add_(1)
-        return torch.zeros_like(x).index_put((real,), self._normalised(frames))
+        y = self._normalised(frames)
+        return y.unflatten(0, x.shape[:2]) if real is None else torch.zeros_like(x).index_put((real,), y)
 
     def _normalised(self, frames: Tensor) -> Tensor:
         """(frames, channels), by their own statistics in training, else by the running ones."""

@@ -1,0 +1,220 @@
+"""The walk through modules of torch: one forward pass in inference on meta tensors tells the shapes, rules the rest.
+
+A module with a rule is one row, and so is a layer of speechconv, with rows below it by `by_shape`. Any other module is
+what it calls. What has no rule is unknown: a module that calls none, one with parameters of its own, and one whose
+forward multiplies by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from speechconv.cost.by_shape import Signal, Storage, walk
+from speechconv.cost.meta import meta_input, meta_twin
+from speechconv.cost.rules import Shape, Work, rule_of
+from speechconv.cost.spans import span_of
+from speechconv.cost.stage import Stage, row_of, titled
+from speechconv.geometry import Geometry
+from speechconv.layer import Layer
+from speechconv.layout import WAVEFORM, check_input
+
+
+def trace(module: nn.Module, shape: Shape, dtype: torch.dtype) -> tuple[Stage, tuple[str, ...]]:
+    """The row of `module` for one input of that shape, and what is unknown about it.
+
+    Raises:
+        ValueError: a module that does not run on such an input, or not on meta tensors.
+    """
+    twin = meta_twin(module).eval()
+    x = meta_input(shape, dtype)
+    tracer = _Tracer(twin, x)
+    try:
+        with torch.no_grad(), tracer:
+            twin(x)
+    except Exception as error:
+        raise ValueError(
+            f"{type(module).__name__} does not run on a meta tensor of shape {(1, *shape)}: {error}"
+        ) from error
+    return tracer.root, tuple(tracer.unknown.values())
+
+
+@dataclass
+class _Call:
+    """A module that is running, the rows of what it called so far, and the most bytes that stood since it began."""
+
+    path: str
+    module: nn.Module
+    x: Tensor | None
+    parts: list[Stage] = field(default_factory=list)
+    peak: int = 0
+
+
+class _Tracer(TorchDispatchMode):
+    """Watches a module run; a row is made when its module returns.
+
+    Attributes:
+        geometries: of tensors that modules gave, as long as they stand.
+        unknown: what has no rule, by path.
+    """
+
+    def __init__(self, twin: nn.Module, x: Tensor) -> None:
+        super().__init__()
+        self.geometries = WeakTensorKeyDictionary()
+        self.geometries[x] = Geometry()
+        self.unknown: dict[str, str] = {}
+        self._running = [_Call("", twin, None)]
+        self._own = {t.untyped_storage()._cdata for t in (*twin.parameters(), *twin.buffers())}
+        self._memory: dict[int, tuple[StorageWeakRef, int]] = {}
+        self._remember(x)
+        for path, part in _rows("", twin):
+            if isinstance(part, Layer):
+                part.forward = partial(self._layer, path, part)
+                continue
+            part.register_forward_pre_hook(partial(self._enter, path), with_kwargs=True)
+            part.register_forward_hook(self._leave)
+            if rule_of(part) is None and next(part.parameters(recurse=False), None) is not None:
+                self.unknown[path] = titled(path, type(part).__name__)
+
+    @property
+    def root(self) -> Stage:
+        return self._running[0].parts[0]
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
+        call, operation = self._running[-1], func.overloadpacket
+        if operation in flop_registry and rule_of(call.module) is None:
+            name = titled(call.path, type(call.module).__name__)
+            self.unknown.setdefault(call.path, f"{operation.__name__} in {name}")
+        y = func(*args, **(kwargs or {}))
+        for tensor in _tensors(y):
+            self._remember(tensor)
+        self._reach(self._standing())
+        return y
+
+    def _enter(self, path: str, module: nn.Module, args: Any, kwargs: Any) -> None:
+        self._running.append(_Call(path, module, next(_tensors((args, kwargs)), None), peak=self._standing()))
+
+    def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
+        call, y = self._running.pop(), next(_tensors(output), None)
+        self._running[-1].parts.append(self._of_parts(call, y) if call.parts else self._single(call, y))
+
+    def _single(self, call: _Call, y: Tensor | None) -> Stage:
+        """A module by its rule; one without calls no other."""
+        rule = rule_of(call.module)
+        if rule is None:
+            self.unknown.setdefault(call.path, titled(call.path, type(call.module).__name__))
+        work = Work() if rule is None else rule(call.module, _shape(call.x), _shape(y))
+        written = 0
+        if y is not None:
+            self.geometries[y] = self._behind(call, y)
+            written = 0 if _is_view(y, call.x) else y.untyped_storage().nbytes()
+        return self._row(
+            call,
+            y,
+            products=work.products,
+            transforms=work.transforms,
+            activation_bytes=written,
+            known=rule is not None,
+        )
+
+    def _of_parts(self, call: _Call, y: Tensor | None) -> Stage:
+        parts = tuple(call.parts)
+        return self._row(
+            call,
+            y,
+            parts=parts,
+            products=sum(part.products for part in parts),
+            transforms=sum(part.transforms for part in parts),
+            activation_bytes=sum(part.activation_bytes for part in parts),
+            known=call.path not in self.unknown and all(part.known for part in parts),
+        )
+
+    def _row(self, call: _Call, y: Tensor | None, **costs: Any) -> Stage:
+        geometry = None if y is None else self.geometries.get(y)
+        return row_of(call.module, self._name(call.path), call.path, _shape(y), geometry, peak_bytes=call.peak, **costs)
+
+    def _layer(self, path: str, layer: Layer, x: Tensor, lengths: Tensor | None = None) -> Any:
+        """Stands for `layer.forward`: a tensor of the shape that it gives, and its rows by `walk`."""
+        check_input(x, layer.in_channels, type(layer).__name__)
+        storage = Storage(x.untyped_storage().nbytes())
+        channels = WAVEFORM if x.ndim == 2 else x.shape[2]
+        signal = Signal(x.shape[1], channels, x.itemsize, storage, self.geometries.get(x))
+        stage, out = walk(layer, signal, self._name(path), path)
+        self.unknown |= {row.path: titled(row.path, row.kind) for row in stage.unknown()}
+        peak = self._standing() - storage.bytes + stage.peak_bytes
+        self._reach(peak)
+        self._running[-1].parts.append(replace(stage, peak_bytes=peak))
+        y = x.new_empty((len(x), *out.shape), dtype=_dtype(out, x.dtype))
+        self.geometries[y] = out.geometry
+        return y if lengths is None else (y, layer.num_frames(lengths))
+
+    def _name(self, path: str) -> str:
+        above = self._running[-1].path
+        return path.removeprefix(f"{above}.") if above else path
+
+    def _behind(self, call: _Call, y: Tensor) -> Geometry | None:
+        """Geometry of what a module made of its input; None behind anything but a chain of modules."""
+        before = None if call.x is None else self.geometries.get(call.x)
+        own = span_of(call.module, _shape(call.x), _shape(y))
+        try:
+            return None if before is None or own is None else before.then(own)
+        except ValueError:
+            return None
+
+    def _remember(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in self._own:
+            self._memory[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
+
+    def _standing(self) -> int:
+        """Bytes of the input and of all that was made of it, as far as they still stand."""
+        self._memory = {key: kept for key, kept in self._memory.items() if not kept[0].expired()}
+        return sum(size for _, size in self._memory.values())
+
+    def _reach(self, size: int) -> None:
+        """So many bytes stood at once."""
+        for call in self._running:
+            call.peak = max(call.peak, size)
+
+
+def _rows(path: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Modules that a row may stand for, from above: none below a layer or a module with a rule."""
+    yield path, module
+    if isinstance(module, Layer) or rule_of(module) is not None:
+        return
+    for name, part in module.named_children():
+        yield from _rows(f"{path}.{name}" if path else name, part)
+
+
+def _tensors(given: Any) -> Iterator[Tensor]:
+    """Tensors in nested tuples, lists and dicts, in order."""
+    if isinstance(given, Tensor):
+        yield given
+    elif isinstance(given, dict):
+        yield from _tensors(list(given.values()))
+    elif isinstance(given, tuple | list):
+        for item in given:
+            yield from _tensors(item)
+
+
+def _shape(tensor: Tensor | None) -> Shape:
+    return () if tensor is None else tuple(tensor.shape[1:])
+
+
+def _is_view(y: Tensor, x: Tensor | None) -> bool:
+    return x is not None and y.untyped_storage()._cdata == x.untyped_storage()._cdata
+
+
+def _dtype(out: Signal, dtype: torch.dtype) -> torch.dtype:
+    """Complex where two real values lie at every place."""
+    places = torch.Size(out.shape).numel()
+    return dtype.to_complex() if out.storage.bytes == 2 * places * out.itemsize else dtype
