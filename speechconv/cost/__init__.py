@@ -22,7 +22,8 @@ geometry          of the chain so far, in input samples: stride, receptive field
 unknown           a module without a rule: it is listed, not taken for nothing, and totals say "at least". `rules.rule`
                   takes rules for layers of one's own.
 
-rules         Work, and a rule for each kind of module: torch_rules, layer_rules; inside: parts of layers of many parts
+rules         Work, and a rule for each kind of module: torch_rules, layer_rules, family_rules
+inside        parts of layers of many parts
 stage         Stage: a row
 by_shape      rows of speechconv's layers, by shapes alone
 by_trace      rows of torch's modules, by one pass on meta tensors; spans: how these lie on their input; meta: the copy
