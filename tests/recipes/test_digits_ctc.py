@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -398,11 +399,11 @@ def test_a_killed_training_goes_on_to_the_same_weights(settings: Path, tmp_path:
 # Commands, and one clear line for what goes wrong.
 
 
-def failing(command: object, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+def failing(command: Callable[[list[str]], None], arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """The one line that a command ends with."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as status:
-        command(arguments)  # type: ignore[operator] - the mains of the recipe
+        command(arguments)
     assert status.value.code == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
