@@ -36,7 +36,7 @@ class Voice:
         return f"espeak-ng `{self.espeak}`: zero to nine, {takes}"
 
 
-VOICES = (
+VOICES = (  # espeak-ng 1.51 ignores a variant behind en-gb: gbm5, gbf2 and gbf5 are one voice
     Voice("usm1", "en-us+m1"),
     Voice("usm3", "en-us+m3"),
     Voice("usf1", "en-us+f1"),

@@ -23,7 +23,7 @@ from recipes.digits_ctc.corpus import DIGITS, OFFICIAL_TAKES, SAMPLE_RATE, Sampl
 
 ACCENTS = {"us": "en-us", "gb": "en-gb", "sc": "en-gb-scotland", "rp": "en-gb-x-rp", "wm": "en-gb-x-gbcwmd"}
 VARIANTS = {"us": ("m1", "m3", "f1", "f3"), "gb": ("m2", "f2"), "sc": ("m4",), "rp": ("f4",), "wm": ("m5", "f1")}
-"""Of each accent. audio_samples/ has others for the test: us with m7 and without a variant, gb with f5."""
+"""Of each accent; espeak-ng 1.51 ignores those of gb. audio_samples/ has us with m7 for the test."""
 TAKES = (("-s", "140", "-p", "40"), ("-s", "170", "-p", "50"), ("-s", "200", "-p", "60"))
 SILENCE = 0.01
 """Of the peak: what is softer at either end is cut off."""

@@ -21,7 +21,6 @@ ROOT = Path(__file__).parents[2]
 SPEECH = ROOT / "audio_samples" / "speech"
 SAID = {
     "en_us_m7_digits_8k.flac": "four seven one nine two",
-    "en_gb_f5_digits_16k.flac": "three one four one five nine",
 }
 
 
@@ -58,7 +57,7 @@ def test_fluent_digits_are_understood_but_for_one(digits: sc.Pipeline) -> None:
 
 
 def test_digits_of_unseen_synthetic_voices(digits: sc.Pipeline) -> None:
-    clips = of_speakers(find_clips(ROOT / "audio_samples" / "digits"), ["usm7", "gbf5"])
+    clips = of_speakers(find_clips(ROOT / "audio_samples" / "digits"), ["usm7"])
     assert measured(digits, clips)["wer"]["value"] <= STATED_VOICES + ROUNDING
 
 
