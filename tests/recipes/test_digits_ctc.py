@@ -292,12 +292,14 @@ def run(settings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 ACCURACY = 0.9
 """Of isolated digits of a voice that was not trained on."""
+CONNECTED = 0.2
+"""Word error rate of that voice: seen 0.15. A bound of 0.1 held while one of two test voices had been trained on."""
 
 
 def test_a_short_training_understands_voices_it_never_heard(run: Path) -> None:
     metrics = evaluate.evaluate(RunFolder(run), [VOICES])
     assert metrics["isolated_accuracy"] >= ACCURACY
-    assert metrics["wer"]["value"] <= 1 - ACCURACY
+    assert metrics["wer"]["value"] <= CONNECTED  # of one voice, 20 digits
     assert metrics == json.loads((run / "metrics.json").read_text())
 
 
@@ -446,7 +448,7 @@ def test_what_is_wrong_is_one_line(
     other = [*data, "--fold", HELD_OUT, "--settings", str(settings), "--steps", "9", "--output", str(run)]
     assert "training.steps was 250, is now 9" in failing(train.main, other, capsys)
     assert "holds no config.json" in failing(evaluate.main, [str(tmp_path), *data], capsys)
-    assert "no speaker gbf5, usm7 in the data; it has ann, bob" in failing(
+    assert "no speaker usm7 in the data; it has ann, bob" in failing(
         evaluate.main, [str(run), "--data", str(tone_folder)], capsys
     )
     assert "one of the two" in failing(stream.main, [str(run)], capsys)
