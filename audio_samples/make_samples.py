@@ -90,8 +90,8 @@ def dialogue(path: str, sample_rate: int, left: tuple[str, str], right: tuple[st
 SPEECH = [
     speech("speech/en_us_digits_16k.wav", 16000, "en-us", "zero one two three four five six"),
     speech("speech/en_us_m7_digits_8k.flac", 8000, "en-us+m7", "four, seven, one, nine, two"),
-    speech("speech/en_gb_f5_digits_16k.flac", 16000, "en-gb+f5", "three, one, four, one, five, nine"),
-    speech("speech/en_gb_sentence_16k.flac", 16000, "en-gb+f2", "The quick brown fox jumps over the lazy dog."),
+    speech("speech/en_lancashire_f5_digits_16k.flac", 16000, "en-gb-x-gbclan+f5", "three, one, four, one, five, nine"),
+    speech("speech/en_gb_sentence_16k.flac", 16000, "en-gb", "The quick brown fox jumps over the lazy dog."),
     speech("speech/en_scotland_sentence_8k.wav", 8000, "en-gb-scotland", "Please leave a message after the tone."),
     speech("speech/en_us_sentence_44k.wav", 44100, "en-us+f4", "Speech is a wave in air."),
     speech("speech/de_sentence_16k.wav", 16000, "de", "Heute scheint die Sonne über den Bergen."),

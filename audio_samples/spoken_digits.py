@@ -36,15 +36,15 @@ class Voice:
         return f"espeak-ng `{self.espeak}`: zero to nine, {takes}"
 
 
-VOICES = (  # espeak-ng 1.51 ignores a variant behind en-gb: gbm5, gbf2 and gbf5 are one voice
+VOICES = (  # espeak-ng 1.51 ignores a variant behind plain en-gb
     Voice("usm1", "en-us+m1"),
     Voice("usm3", "en-us+m3"),
     Voice("usf1", "en-us+f1"),
-    Voice("gbm5", "en-gb+m5"),
-    Voice("gbf2", "en-gb+f2"),
+    Voice("gb", "en-gb"),
+    Voice("rpf2", "en-gb-x-rp+f2"),
     Voice("scm2", "en-gb-scotland+m2"),
     Voice("usm7", "en-us+m7"),
-    Voice("gbf5", "en-gb+f5"),
+    Voice("clf5", "en-gb-x-gbclan+f5"),
 )
 
 

@@ -13,14 +13,14 @@ from torch.nn.utils.rnn import pad_sequence
 from recipes.ctc.trainer import Batch
 from recipes.digits_ctc.augment import Augmentation, SpecAugment, faster
 from recipes.digits_ctc.corpus import DIGITS, Clip, Samples, read
-from recipes.digits_ctc.utterances import MOST, Utterance, at_random
+from recipes.digits_ctc.utterances import MOST, Utterance, at_random, by_speaker
 
 
 class Batches:
     """Training batches of a set of clips.
 
     Args:
-        clips: all that may be used.
+        clips: all that may be used; a speaker is heard the oftener, the more there are of him.
         augmentation: of each utterance.
         utterances: of a batch.
         seed: of everything random.
@@ -28,9 +28,7 @@ class Batches:
 
     def __init__(self, clips: Sequence[Clip], augmentation: Augmentation, utterances: int, seed: int) -> None:
         self.augmentation, self.utterances, self.seed = augmentation, utterances, seed
-        self._by_speaker: dict[str, list[Clip]] = {}
-        for clip in clips:
-            self._by_speaker.setdefault(clip.speaker, []).append(clip)
+        self._groups = by_speaker(clips)
         self._at_speed = lru_cache(maxsize=None)(_at_speed)
 
     def __call__(self, step: int) -> Batch:
@@ -38,7 +36,7 @@ class Batches:
         digits = int(generator.integers(1, MOST + 1))  # alike in all utterances, so that little of a batch is padding
         sounds, tokens = [], []
         for _ in range(self.utterances):
-            utterance = at_random(self._by_speaker, digits, self.augmentation.pauses, generator)
+            utterance = at_random(self._groups, digits, self.augmentation.pauses, generator)
             speed = float(generator.choice(self.augmentation.speeds))
             wav, _ = utterance.render(lambda clip, speed=speed: self._at_speed(clip, speed))
             sounds.append(torch.from_numpy(self.augmentation.sound(wav, generator)))

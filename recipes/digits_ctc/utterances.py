@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recipes.digits_ctc.corpus import SAMPLE_RATE, Clip, Samples
+from recipes.digits_ctc.corpus import SAMPLE_RATE, Clip, Samples, speakers
 
 TEST_PAUSES = (0.02, 0.25)
 """Seconds before, between and behind the digits of test utterances, shortest and longest."""
@@ -58,7 +58,7 @@ def connected(clips: Sequence[Clip], seed: int) -> list[Utterance]:
     """Every clip once, in utterances of a few digits of one speaker; what is left over at the end may be shorter."""
     generator = np.random.default_rng(seed)
     utterances: list[Utterance] = []
-    for speaker in sorted({clip.speaker for clip in clips}):
+    for speaker in speakers(clips):
         own = [clip for clip in clips if clip.speaker == speaker]
         order = generator.permutation(len(own)).tolist()
         while order:
@@ -74,12 +74,18 @@ def isolated(clips: Sequence[Clip], seed: int) -> list[Utterance]:
     return [_utterance([clip], TEST_PAUSES, generator, number) for number, clip in enumerate(clips)]
 
 
+def by_speaker(clips: Sequence[Clip]) -> list[list[Clip]]:
+    """Each speaker's clips, as often as there are times more of them than of the speaker with fewest."""
+    groups = [[clip for clip in clips if clip.speaker == speaker] for speaker in speakers(clips)]
+    fewest = min(map(len, groups))
+    return [own for own in groups for _ in range(round(len(own) / fewest))]
+
+
 def at_random(
-    by_speaker: dict[str, list[Clip]], digits: int, pauses: tuple[float, float], generator: np.random.Generator
+    groups: Sequence[Sequence[Clip]], digits: int, pauses: tuple[float, float], generator: np.random.Generator
 ) -> Utterance:
-    """So many digits of one speaker, for training; pauses in seconds, shortest and longest."""
-    speaker = sorted(by_speaker)[int(generator.integers(len(by_speaker)))]
-    own = by_speaker[speaker]
+    """So many digits out of one of some groups of clips, for training; pauses in seconds, shortest and longest."""
+    own = groups[int(generator.integers(len(groups)))]
     chosen = [own[i] for i in generator.integers(len(own), size=digits)]
     return _utterance(chosen, pauses, generator, int(generator.integers(1 << 31)))
 

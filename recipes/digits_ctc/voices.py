@@ -11,7 +11,7 @@ import argparse
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +21,19 @@ import soxr
 from recipes.ctc.command import run_command
 from recipes.digits_ctc.corpus import DIGITS, OFFICIAL_TAKES, SAMPLE_RATE, Samples
 
-ACCENTS = {"us": "en-us", "gb": "en-gb", "sc": "en-gb-scotland", "rp": "en-gb-x-rp", "wm": "en-gb-x-gbcwmd"}
-VARIANTS = {"us": ("m1", "m3", "f1", "f3"), "gb": ("m2", "f2"), "sc": ("m4",), "rp": ("f4",), "wm": ("m5", "f1")}
-"""Of each accent; espeak-ng 1.51 ignores those of gb. audio_samples/ has us with m7 for the test."""
+VOICES = {
+    "usm1": "en-us+m1",
+    "usm3": "en-us+m3",
+    "usf1": "en-us+f1",
+    "usf3": "en-us+f3",
+    "gb": "en-gb",  # espeak-ng 1.51 ignores a variant behind it
+    "scm4": "en-gb-scotland+m4",
+    "rpf4": "en-gb-x-rp+f4",
+    "wmm5": "en-gb-x-gbcwmd+m5",
+    "clm2": "en-gb-x-gbclan+m2",
+    "caf2": "en-029+f2",
+}
+"""A speaker's name here, and espeak-ng's. The variants m7 and f5 are audio_samples', for the test."""
 TAKES = (("-s", "140", "-p", "40"), ("-s", "170", "-p", "50"), ("-s", "200", "-p", "60"))
 SILENCE = 0.01
 """Of the peak: what is softer at either end is cut off."""
@@ -47,18 +57,12 @@ def write(output: Path) -> int:
     folder = output / "recordings"
     folder.mkdir(parents=True, exist_ok=True)
     count = 0
-    for speaker, voice in voices():
+    for speaker, voice in VOICES.items():
         for digit, word in enumerate(DIGITS.tokens):
             for take, manner in enumerate(TAKES, OFFICIAL_TAKES):
                 soundfile.write(folder / f"{digit}_{speaker}_{take}.wav", say(word, voice, *manner), SAMPLE_RATE)
                 count += 1
     return count
-
-
-def voices() -> Iterator[tuple[str, str]]:
-    """A speaker's name here, and espeak-ng's."""
-    for accent, variants in VARIANTS.items():
-        yield from ((accent + variant, f"{ACCENTS[accent]}+{variant}") for variant in variants)
 
 
 def say(word: str, voice: str, *manner: str) -> Samples:
