@@ -111,14 +111,14 @@ class Called(Exception):
 
 
 @pytest.fixture
-def no_conv1d(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
     def called(*_: object) -> None:
         raise Called
 
-    monkeypatch.setattr(F, "conv1d", called)
+    monkeypatch.setattr(F, "conv2d", called)
 
 
-@pytest.mark.usefixtures("no_conv1d")
+@pytest.mark.usefixtures("no_convolution")
 @each_grouping
 def test_few_frames_are_a_product_and_many_are_torchs_convolution(cin: int, cout: int, groups: int) -> None:
     layer = sc.Conv1d(cin, cout, 5, groups=groups)
@@ -132,7 +132,7 @@ def test_few_frames_are_a_product_and_many_are_torchs_convolution(cin: int, cout
             layer(torch.zeros(2, 4 + most, cin))
 
 
-@pytest.mark.usefixtures("no_conv1d")
+@pytest.mark.usefixtures("no_convolution")
 @each_grouping
 def test_gradients_are_torchs_convolutions_work(cin: int, cout: int, groups: int) -> None:
     layer = sc.Conv1d(cin, cout, 5, groups=groups)

@@ -21,10 +21,11 @@ ROOT = Path(__file__).parents[2]
 SPEECH = ROOT / "audio_samples" / "speech"
 SAID = {
     "en_us_m7_digits_8k.flac": "four seven one nine two",
+    "en_lancashire_f5_digits_16k.flac": "three one four one five nine",
 }
 
 
-STATED_VOICES, STATED_OFFICIAL = 0.0, 0.06
+STATED_VOICES, STATED_OFFICIAL = 0.0, 0.02
 """Word error rates that the recipe's README states."""
 ROUNDING = 0.011
 """Two words of the official test: other processors round otherwise, and a close decision may fall the other way."""
@@ -49,15 +50,15 @@ def test_the_command_prints_each_digit_when_it_is_heard(capsys: pytest.CaptureFi
     assert [line.split()[-1] for line in lines] == SAID["en_us_m7_digits_8k.flac"].split()
 
 
-def test_fluent_digits_are_understood_but_for_one(digits: sc.Pipeline) -> None:
+def test_fluent_digits_are_understood_but_for_two(digits: sc.Pipeline) -> None:
     """Without any pause between them: what the recipe's README admits."""
     sound = stream.load_sound(SPEECH / "en_us_digits_16k.wav")
     heard = recognise(digits, [torch.from_numpy(sound)])
-    assert sum(score([list(DIGITS.tokens[:7])], heard).errors) <= 1
+    assert sum(score([list(DIGITS.tokens[:7])], heard).errors) <= 2
 
 
 def test_digits_of_unseen_synthetic_voices(digits: sc.Pipeline) -> None:
-    clips = of_speakers(find_clips(ROOT / "audio_samples" / "digits"), ["usm7"])
+    clips = of_speakers(find_clips(ROOT / "audio_samples" / "digits"), ["usm7", "clf5"])
     assert measured(digits, clips)["wer"]["value"] <= STATED_VOICES + ROUNDING
 
 
