@@ -1,6 +1,6 @@
-"""The small acoustic model behind every front-end: 50 frames a second out of 100, then Conformer convolution modules.
+"""The small acoustic model behind every front-end: 50 frames a second out of 100 or 50, then Conformer convolutions.
 
-x -> batch norm -> conv (stride 2) -> batch norm -> ReLU -> [x + conformer(x)] ... -> layer norm
+x -> batch norm -> conv (stride 2 or 1) -> batch norm -> ReLU -> [x + conformer(x)] ... -> layer norm
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Acoustic:
     dropout: float = 0.1
     padding: Literal["same", "causal"] = "same"
 
-    def build(self, in_channels: int) -> sc.Sequential:
-        """For a front-end of `in_channels`."""
+    def build(self, in_channels: int, stride: int) -> sc.Sequential:
+        """For a front-end of `in_channels` and 50 `stride` frames a second."""
         width, padding = self.channels, self.padding
         return sc.Sequential(
             sc.BatchNorm(in_channels),
-            sc.Conv1d(in_channels, width, 5, stride=2, padding=padding, bias=False),
+            sc.Conv1d(in_channels, width, 5, stride=stride, padding=padding, bias=False),
             sc.BatchNorm(width),
             nn.ReLU(),
             nn.Dropout(self.dropout),

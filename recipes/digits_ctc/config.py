@@ -1,6 +1,7 @@
 """What a run follows from: a front-end (a pipeline's TOML), the settings that all front-ends share, data and fold.
 
 configs/logmel.toml ...    front-ends: `speechconv describe recipes/digits_ctc/configs/logmel.toml`
+separable-10 ...           speechconv's presets of encoders, their STFTs made for 8 kHz
 settings.toml              [acoustic], [training], [augmentation]
 """
 
@@ -27,6 +28,21 @@ FOLDER = Path(__file__).parent
 CONFIGS = FOLDER / "configs"
 SETTINGS = FOLDER / "settings.toml"
 
+ENCODERS = tuple(
+    f"{family}-{share}" for family in ("separable", "shuffle", "inverted-residual") for share in (10, 5, 1)
+)
+"""Presets of encoders, by the share of the wav2vec 2.0 encoder's cost in per cent."""
+AT_8_KHZ = {
+    "sample_rate": SAMPLE_RATE,
+    "stft": {"n_fft": 256, "hop_length": 80},
+    "mel": {"n_mels": 40, "f_min": 60.0},
+    "batch_norm": {"channels": 40},
+    "stem": {"in_channels": 40},
+}
+"""What makes them take the frames of configs/stft-window.toml, 100 a second."""
+FRAME_RATE = 50
+"""Of the acoustic model, Hz."""
+
 Part = TypeVar("Part", Acoustic, Training, Augmentation)
 
 
@@ -35,7 +51,7 @@ class Config:
     """Of one run.
 
     Args:
-        name: of the front-end's file.
+        name: of the front-end's file or preset.
         front: its TOML.
         acoustic, training, augmentation: the settings.
     """
@@ -52,7 +68,13 @@ class Config:
         front = sc.Pipeline.from_toml(self.front)
         if front.sample_rate != SAMPLE_RATE:
             raise ValueError(f"{self.name} is for {front.sample_rate} Hz, the recordings have {SAMPLE_RATE} Hz.")
-        acoustic = self.acoustic.build(front.output_dim)
+        stride, rest = divmod(SAMPLE_RATE, FRAME_RATE * front.hop_length)
+        if stride < 1 or rest:
+            raise ValueError(
+                f"{self.name} gives a frame every {front.hop_length} samples; {SAMPLE_RATE // FRAME_RATE}, which "
+                "the acoustic model's frames are apart, must be that or a multiple."
+            )
+        acoustic = self.acoustic.build(front.output_dim, stride)
         return Recogniser(front, acoustic, self.acoustic.channels, len(DIGITS))
 
     def record(self, fold: Fold) -> dict[str, Any]:
@@ -65,26 +87,26 @@ class Config:
 
 
 def load_config(name: str, *, settings: Path = SETTINGS, live: bool = False, **training: Any) -> Config:
-    """A config by the front-end's name ("logmel", "logmel.toml") or path.
+    """A config by the front-end's name ("logmel", "logmel.toml", "separable-10") or path.
 
     Args:
-        name: of a file in configs/, or a path.
+        name: of a file in configs/, of one of `ENCODERS`, or a path.
         settings: TOML of what all front-ends share.
-        live: an acoustic model that does not look ahead.
+        live: an acoustic model that does not look ahead; an encoder that does not either.
         training: values of `Training` that hold instead, where they are not None.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: an unknown table, key or stage.
     """
-    path = _find(name)
+    stem, front = _front_end(name, live=live)
     tables = tomllib.loads(settings.read_text("utf-8"))
     check_known(tables, ("acoustic", "training", "augmentation"), "table", str(settings))
     acoustic = _part(Acoustic, tables.get("acoustic", {}), settings)
     given = {key: value for key, value in training.items() if value is not None}
     return Config(
-        name=path.stem + ("-live" if live else ""),
-        front=path.read_text("utf-8"),
+        name=stem + ("-live" if live else ""),
+        front=front,
         acoustic=replace(acoustic, padding="causal") if live else acoustic,
         training=_part(Training, tables.get("training", {}) | given, settings),
         augmentation=_part(Augmentation, tables.get("augmentation", {}), settings),
@@ -96,11 +118,15 @@ def front_ends() -> list[str]:
     return sorted(path.stem for path in CONFIGS.glob("*.toml"))
 
 
-def _find(name: str) -> Path:
+def _front_end(name: str, *, live: bool) -> tuple[str, str]:
+    """Its name, and its TOML."""
     for path in (Path(name), CONFIGS / name, CONFIGS / f"{name}.toml"):
         if path.is_file():
-            return path
-    raise FileNotFoundError(f"no config {name}; expected a file of your own, or one of {', '.join(front_ends())}.")
+            return path.stem, path.read_text("utf-8")
+    if name in ENCODERS:
+        return name, sc.Pipeline.from_preset(name + ("-causal" if live else ""), **AT_8_KHZ).to_toml()
+    known = ", ".join((*front_ends(), *ENCODERS))
+    raise FileNotFoundError(f"no config {name}; expected a file of your own, or one of {known}.")
 
 
 def _part(kind: type[Part], table: Mapping[str, Any], where: Path) -> Part:

@@ -22,7 +22,7 @@ from recipes.ctc.run_folder import RunFolder
 from recipes.digits_ctc import compare, evaluate, prepare, report, stream, train
 from recipes.digits_ctc.augment import Augmentation, SpecAugment, coloured_noise, equalised, faster
 from recipes.digits_ctc.batches import Batches
-from recipes.digits_ctc.config import front_ends, load_config
+from recipes.digits_ctc.config import CONFIGS, ENCODERS, front_ends, load_config
 from recipes.digits_ctc.corpus import SAMPLE_RATE, Fold, find_clips, fold_named, folds, official, read
 from recipes.digits_ctc.recognise import listen, load_recogniser, recognise
 from recipes.digits_ctc.utterances import FEWEST, MOST, Utterance, connected, isolated
@@ -251,6 +251,22 @@ def test_every_front_end_streams_at_a_hundred_frames_a_second(name: str) -> None
         max(layer.out_channels or 0 for layer in model.front.modules() if isinstance(layer, sc.FeatureEncoder | sc.Mel))
         <= 128
     )
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_every_encoder_streams_at_fifty_frames_a_second_and_live_waits_for_its_spectrum_alone(name: str) -> None:
+    model, live = (load_config(name, live=live).build().eval() for live in (False, True))
+    for each in (model, live):
+        assert (each.front.hop_length, each.as_pipeline().hop_length) == (160, 160)
+    assert model.as_pipeline().geometry.lookahead > live.as_pipeline().geometry.lookahead == 255
+    live.as_pipeline().stream()
+
+
+def test_a_front_end_whose_frames_do_not_meet_the_acoustic_model_s_is_refused(tmp_path: Path) -> None:
+    text = (CONFIGS / "logmel.toml").read_text().replace("hop_length = 80", "hop_length = 60")
+    (tmp_path / "odd.toml").write_text(text)
+    with pytest.raises(ValueError, match="odd gives a frame every 60 samples; 160, which"):
+        load_config(str(tmp_path / "odd.toml")).build()
 
 
 def test_a_live_model_looks_no_further_ahead_than_its_front_end() -> None:

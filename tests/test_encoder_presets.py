@@ -1,0 +1,49 @@
+"""Encoders of the families as presets: what each may cost, whose frames it gives, what its causal form waits for."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+import torch
+
+import speechconv as sc
+from speechconv.presets import preset_text
+
+FAMILIES = ("separable", "shuffle", "inverted-residual")
+SHARES = (10, 5, 1)
+each_encoder = pytest.mark.parametrize("name", [f"{family}-{share}" for family in FAMILIES for share in SHARES])
+
+
+@each_encoder
+def test_it_costs_no_more_than_its_share_of_the_wav2vec2_encoder(name: str) -> None:
+    whole = sc.describe(sc.FeatureEncoder(norm="layer"), sample_rate=16000).total
+    own = sc.describe(sc.Pipeline.from_preset(name)).total
+    causal = sc.describe(sc.Pipeline.from_preset(f"{name}-causal")).total
+    assert own.multiply_adds_per_second is not None
+    assert whole.multiply_adds_per_second is not None
+    share = 100 * own.multiply_adds_per_second / whole.multiply_adds_per_second
+    stated = int(name.rpartition("-")[2])
+    assert stated / 3 < share <= stated
+    assert causal.multiply_adds_per_second == own.multiply_adds_per_second
+
+
+@each_encoder
+def test_it_gives_a_frame_wherever_the_wav2vec2_encoder_does(name: str) -> None:
+    theirs = sc.FeatureEncoder().geometry
+    for form in ("", "-causal"):
+        pipe = sc.Pipeline.from_preset(name + form)
+        assert (pipe.hop_length, pipe.output_dim) == (theirs.stride, 256)
+        assert [pipe.output_lengths(n) for n in range(2401)] == [theirs.num_frames(n) for n in range(2401)]
+        with torch.no_grad():
+            assert pipe(torch.zeros(1, 1999)).shape[1] == theirs.num_frames(1999) == 5
+
+
+@each_encoder
+def test_its_causal_form_waits_for_the_spectrum_alone(name: str) -> None:
+    pipe, causal = (sc.Pipeline.from_preset(name + form) for form in ("", "-causal"))
+    assert causal.geometry.lookahead == sc.FeatureEncoder().geometry.lookahead == 399
+    assert pipe.geometry.lookahead > 3000
+    assert causal.geometry.receptive_field == pipe.geometry.receptive_field
+    one, other = (tomllib.loads(preset_text(name + form).replace('"causal"', '"same"')) for form in ("", "-causal"))
+    assert one["stages"] == other["stages"]
