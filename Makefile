@@ -66,9 +66,10 @@ format: $(READY)  ## rewrite the sources in the house format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY)  ## time log-mel, the wav2vec 2.0 encoder, live streams, verify and extract, everyone in turn
+bench: $(READY)  ## time log-mel, the wav2vec 2.0 encoder, light encoders, live streams, verify and extract, everyone in turn
 	$(BIN)/python -m benchmarks.logmel
 	$(BIN)/python -m benchmarks.encoder
+	$(BIN)/python -m benchmarks.budgets
 	$(BIN)/python -m benchmarks.streams
 	$(BIN)/python -m benchmarks.verification
 	$(BIN)/python -m benchmarks.extraction

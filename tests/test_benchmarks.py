@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import encoder, logmel, streams, timing, verification
+from benchmarks import budgets, encoder, logmel, streams, timing, verification
 
 HEADINGS = "| log-mel | median ms | times real time | times torchaudio's speed |"
 
@@ -124,3 +124,13 @@ def test_the_readme_shows_the_table_that_the_benchmark_prints() -> None:
     readme = (Path(__file__).parent.parent / "benchmarks" / "README.md").read_text("utf-8")
     assert readme.count(HEADINGS) >= 2
     assert "python -m benchmarks.logmel" in readme
+
+
+def test_the_budgets_benchmark_prints_shares_of_time_and_of_multiply_adds(capsys: pytest.CaptureFixture[str]) -> None:
+    budgets.main(["--seconds", "0.1", "--repeats", "1", "--threads", "1", "--forms", "causal"])
+    rows = cells(capsys.readouterr().out.splitlines(), "| causal, 0.1 s, float32, 1 thread |")
+    assert [row[0] for row in rows] == [budgets.WHOLE, *budgets.PRESETS]
+    assert rows[0][2:] == ["100.00", "100.00"]
+    for name, milliseconds, share, cost in rows[1:]:
+        assert float(cost) <= int(name.rpartition("-")[2])
+        assert float(share) == pytest.approx(100 * float(milliseconds) / float(rows[0][1]), rel=0.5, abs=1)
