@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from speechconv import __version__
 from speechconv.checks import check_count, check_known
 from speechconv.combine import Sequential, named_parts
-from speechconv.fuse import fused
+from speechconv.fuse import fused_parts
 from speechconv.geometry import Counts
 from speechconv.layer import placement
 from speechconv.layers.mel import Mel
@@ -119,12 +119,15 @@ class Pipeline(Sequential):
     def fuse(self) -> Pipeline:
         """An equal pipeline for inference, faster live: weight norm computed once, batch norm folded away; see `fused`.
 
+        Stages keep their names; a batch norm that is a stage itself, behind a convolution, is gone.
+
         Raises:
             ValueError: in training mode.
         """
         if self.training:
             raise ValueError("fuse() is for inference: call .eval() first.")
-        twin = Pipeline({name: fused(layer) for name, layer in named_parts(self)}, sample_rate=self.sample_rate).eval()
+        twin = Pipeline(fused_parts(named_parts(self)), sample_rate=self.sample_rate)
+        twin.training = False
         twin._drawn = twin._fingerprint() if self.fresh_random else None
         return twin
 

@@ -1,24 +1,18 @@
 """The convolution module of the Conformer.
 
-    u = GLU(W_1 LN(x))                  W_1: C -> 2 C; unreal frames become 0 here, before frames are mixed
-    v = SiLU(norm(w * u))               one filter w for each channel
-    y = dropout(W_2 v)
-
-In inference batch norm is one more affine map per channel, which the depthwise filters take in, zero padding included:
-
-    s (w * u + b - mean) + beta = (s w) * u + s (b - mean) + beta          s = gamma / sqrt(var + eps)
+u = GLU(W_1 LN(x))                  W_1: C -> 2 C; unreal frames become 0 here, before frames are mixed
+v = SiLU(norm(w * u))               one filter w for each channel
+y = dropout(W_2 v)
 """
 
 from __future__ import annotations
 
-import copy
 from typing import Literal
 
-import torch
 from torch import nn
 
 from speechconv.checks import check_choice, check_count, check_flag
-from speechconv.combine import Sequential, named_parts
+from speechconv.combine import Sequential
 from speechconv.conv import Conv1d
 from speechconv.geometry import frame_keeping_pads
 from speechconv.norm import BatchNorm, LayerNorm
@@ -86,31 +80,3 @@ class ConformerConvModule(Sequential):
                 "drop": nn.Dropout(dropout),
             }
         )
-
-    def fuse(self) -> Sequential:
-        """An equal layer for inference, independent of this one: a chain of the same parts, batch norm folded away.
-
-        Raises:
-            ValueError: in training mode.
-
-        >>> [type(part).__name__ for part in ConformerConvModule(4).eval().fuse()]
-        ['LayerNorm', 'Linear', 'GLU', 'Conv1d', 'SiLU', 'Linear', 'Dropout']
-        """
-        if self.training:
-            raise ValueError("fuse() is for inference: call .eval() first.")
-        fused = copy.deepcopy(self)
-        parts = dict(named_parts(fused))
-        if isinstance(fused.depthwise_norm, BatchNorm):
-            _fold(fused.depthwise, fused.depthwise_norm)
-            del parts["depthwise_norm"]
-        return Sequential(*parts.values()).eval()
-
-
-@torch.no_grad()
-def _fold(conv: Conv1d, norm: BatchNorm) -> None:
-    """Let `conv` do what `norm` does behind it; in float64, rounded once."""
-    scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
-    bias = 0 if conv.bias is None else conv.bias.double()
-    bias = scale * (bias - norm.running_mean.double()) + norm.bias.double()
-    conv.weight.copy_(scale[:, None, None] * conv.weight.double())
-    conv.bias = nn.Parameter(bias.to(conv.weight.dtype))

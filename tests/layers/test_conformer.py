@@ -271,7 +271,7 @@ def test_a_module_in_training_does_not_stream(settings: dict[str, Any], message:
 def test_fused_equals_the_module_offline_and_live(variant: str, dtype: torch.dtype, tolerance: float) -> None:
     """Both ends included, where zeros stand for frames."""
     module = small(variant).to(dtype)
-    fused = module.fuse()
+    fused = sc.fused(module)
     assert not any(isinstance(part, BatchNorm) for part in fused.modules())
     assert fused.geometry == module.geometry
     x = signal(module, 30, exact=False).to(dtype)
@@ -290,7 +290,7 @@ def test_folded_filters_are_torchs(bias: bool) -> None:
     assert isinstance(conv, nn.Conv1d)
     assert isinstance(norm, nn.BatchNorm1d)
     expected = nn.utils.fuse_conv_bn_eval(conv, norm)
-    weights = module.fuse().state_dict()
+    weights = sc.fused(module).state_dict()
     assert expected.bias is not None
     assert off(weights["3.weight"], expected.weight) <= 1e-14
     assert off(weights["3.bias"], expected.bias) <= 1e-14
@@ -300,7 +300,7 @@ def test_fusing_leaves_the_module_alone() -> None:
     module = small("with biases")
     x = torch.randn(1, 20, 6)
     expected = module(x)
-    fused = module.fuse()
+    fused = sc.fused(module)
     with torch.no_grad():
         for parameter in fused.parameters():
             parameter.zero_()
@@ -311,16 +311,11 @@ def test_fusing_leaves_the_module_alone() -> None:
 @each_variant
 def test_a_fused_pipeline_is_saved_and_loaded(variant: str, tmp_path: Path) -> None:
     stft = sc.ConvSTFT(10, hop_length=5, output="power")
-    pipe = sc.Pipeline([stft, sc.Residual(small(variant).fuse())], sample_rate=8000).eval()
+    pipe = sc.Pipeline([stft, sc.Residual(sc.fused(small(variant)))], sample_rate=8000).eval()
     pipe.save(tmp_path / "fused.safetensors")
     loaded = sc.Pipeline.load(tmp_path / "fused.safetensors")
     wav = torch.randn(1, 300)
     assert torch.equal(loaded(wav), pipe(wav))
-
-
-def test_fuse_refuses_training_mode() -> None:
-    with pytest.raises(ValueError, match=r"^fuse\(\) is for inference: call \.eval\(\) first\.$"):
-        small("with biases").train().fuse()
 
 
 # Arguments
