@@ -33,7 +33,7 @@ with warnings.catch_warnings():  # torchaudio's presets have bands without an FF
 each_preset = pytest.mark.parametrize("name", TRAINABLE)
 
 WIDTHS = {11: 3, 40: 6, 80: 6, 96: 8, 512: 8, 592: 14, 144: 16, 256: 16, 768: 16, 1024: 32, 64: 4}
-WIDTHS |= {704: 8, 464: 7, 184: 6, 1472: 16, 832: 16, 176: 8, 208: 6, 128: 5, 56: 4}  # of the encoders' blocks
+WIDTHS |= {656: 8, 416: 7, 112: 6, 1280: 16, 704: 16, 104: 8, 184: 6}  # of the encoders' blocks
 WIDE_KEYS = ("channels", "residual_channels", "in_channels", "out_channels", "in_features", "out_features", "n_mels")
 
 

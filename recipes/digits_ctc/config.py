@@ -32,14 +32,6 @@ ENCODERS = tuple(
     f"{family}-{share}" for family in ("separable", "shuffle", "inverted-residual") for share in (10, 5, 1)
 )
 """Presets of encoders, by the share of the wav2vec 2.0 encoder's cost in per cent."""
-AT_8_KHZ = {
-    "sample_rate": SAMPLE_RATE,
-    "stft": {"n_fft": 256, "hop_length": 80},
-    "mel": {"n_mels": 40, "f_min": 60.0},
-    "batch_norm": {"channels": 40},
-    "stem": {"in_channels": 40},
-}
-"""What makes them take the frames of configs/stft-window.toml, 100 a second."""
 FRAME_RATE = 50
 """Of the acoustic model, Hz."""
 
@@ -124,9 +116,22 @@ def _front_end(name: str, *, live: bool) -> tuple[str, str]:
         if path.is_file():
             return path.stem, path.read_text("utf-8")
     if name in ENCODERS:
-        return name, sc.Pipeline.from_preset(name + ("-causal" if live else ""), **AT_8_KHZ).to_toml()
+        return name, at_8_khz(name + ("-causal" if live else "")).to_toml()
     known = ", ".join((*front_ends(), *ENCODERS))
     raise FileNotFoundError(f"no config {name}; expected a file of your own, or one of {known}.")
+
+
+def at_8_khz(encoder: str) -> sc.Pipeline:
+    """A preset that hears as configs/stft-window.toml does: 40 bands, 32 ms for each frame."""
+    stft = sc.Pipeline.from_preset(encoder)[0]
+    return sc.Pipeline.from_preset(
+        encoder,
+        sample_rate=SAMPLE_RATE,
+        stft={"n_fft": 256, "hop_length": stft.hop_length // 2},
+        mel={"n_mels": 40, "f_min": 60.0},
+        batch_norm={"channels": 40},
+        stem={"in_channels": 40},
+    )
 
 
 def _part(kind: type[Part], table: Mapping[str, Any], where: Path) -> Part:
