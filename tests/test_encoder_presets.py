@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from pathlib import Path
 
 import pytest
 import torch
@@ -47,3 +49,18 @@ def test_its_causal_form_waits_for_the_spectrum_alone(name: str) -> None:
     assert causal.geometry.receptive_field == pipe.geometry.receptive_field
     one, other = (tomllib.loads(preset_text(name + form).replace('"causal"', '"same"')) for form in ("", "-causal"))
     assert one["stages"] == other["stages"]
+
+
+@each_encoder
+def test_the_readme_states_its_cost(name: str) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    (row,) = re.findall(rf"^\| `{name}` \| [^|]+ \| (.*) \|$", readme, re.MULTILINE)
+    own = sc.describe(sc.Pipeline.from_preset(name)).total
+    assert own.multiply_adds_per_second is not None
+    assert own.geometry is not None
+    assert row.split(" | ") == [
+        f"{own.multiply_adds_per_second / 1e6:.1f} M",
+        f"{own.multiply_adds_per_second / 24543232:.2f}",
+        f"{own.parameters:,}",
+        f"{own.geometry.lookahead / 16:.0f} ms",
+    ]
