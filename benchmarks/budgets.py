@@ -24,11 +24,11 @@ FORMS = {"plain": "", "causal": "-causal"}
 WHOLE = "wav2vec 2.0 encoder"
 
 
-def encoders(form: str) -> dict[str, nn.Module]:
+def encoders(form: str) -> Mapping[str, nn.Module]:
     """The whole, then the presets; weights are random."""
     torch.manual_seed(0)
     whole = sc.FeatureEncoder(norm="layer", bias=True).eval()
-    return {WHOLE: whole} | {name: sc.fused(sc.Pipeline.from_preset(name + FORMS[form])) for name in PRESETS}
+    return {WHOLE: whole} | {name: sc.Pipeline.from_preset(name + FORMS[form]).fuse() for name in PRESETS}
 
 
 def rates(form: str) -> dict[str, float]:

@@ -123,7 +123,8 @@ def _front_end(name: str, *, live: bool) -> tuple[str, str]:
 
 def at_8_khz(encoder: str) -> sc.Pipeline:
     """A preset that hears as configs/stft-window.toml does: 40 bands, 32 ms for each frame."""
-    stft = sc.Pipeline.from_preset(encoder)[0]
+    stft = sc.Pipeline.from_preset(encoder).get_submodule("stft")
+    assert isinstance(stft, sc.ConvSTFT)
     return sc.Pipeline.from_preset(
         encoder,
         sample_rate=SAMPLE_RATE,

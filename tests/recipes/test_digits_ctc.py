@@ -27,6 +27,7 @@ from recipes.digits_ctc.corpus import SAMPLE_RATE, Fold, find_clips, fold_named,
 from recipes.digits_ctc.recognise import listen, load_recogniser, recognise
 from recipes.digits_ctc.utterances import FEWEST, MOST, Utterance, connected, isolated
 from speechconv.cli import main as speechconv
+from tests.recipes.digits_runs import write_metrics
 
 ROOT = Path(__file__).parents[2]
 VOICES = ROOT / "audio_samples" / "digits"
@@ -487,16 +488,6 @@ def test_compare_does_what_is_missing(settings: Path, tmp_path: Path, capsys: py
     assert sorted(path.parent.parent.name for path in before) == ["logmel", "logmel-live"]
     compare.main(few)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("metrics.json")} == before
-
-
-def write_metrics(run: Path, errors: list[int]) -> None:
-    words = [4] * len(errors)
-    wer = {"value": sum(errors) / sum(words)}
-    figures = {"isolated_accuracy": 0.5, "live_differs_in": 1, "lookahead_samples": 800, "real_time_factor": 0.01}
-    counts = {"parameters": {"front": 3, "all": 1234}}
-    RunFolder(run).write(
-        "metrics.json", {"connected": {"errors": errors, "words": words}, "wer": wer} | figures | counts
-    )
 
 
 def test_report_tells_means_and_differences_on_the_same_utterances(
