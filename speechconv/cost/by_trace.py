@@ -3,6 +3,9 @@
 A module with a rule is one row, and so is a layer of speechconv, with rows below it by `by_shape`. Any other module is
 what it calls. What has no rule is unknown where it has parameters of its own, where its forward multiplies by itself,
 and where it calls no other module and does more than work value by value.
+
+Rules tell what one entry of a tensor's first axis costs, and that axis need not be the batch of 1: a module may fold
+frames into it, or lay time first. So every call counts as often as its output has entries.
 """
 
 from __future__ import annotations
@@ -132,6 +135,7 @@ class _Tracer(TorchDispatchMode):
         if rule is None and not call.plain:
             self.unknown.setdefault(call.path, titled(call.path, type(call.module).__name__))
         work = Work() if rule is None else rule(call.module, _shape(call.x), _shape(y))
+        entries = len(y) if y is not None and y.ndim else 1
         written = 0
         if y is not None:
             self.geometries[y] = self._behind(call, y)
@@ -139,8 +143,8 @@ class _Tracer(TorchDispatchMode):
         return self._row(
             call,
             y,
-            products=work.products,
-            transforms=work.transforms,
+            products=entries * work.products,
+            transforms=entries * work.transforms,
             activation_bytes=written,
             known=call.path not in self.unknown,
         )
@@ -159,17 +163,18 @@ class _Tracer(TorchDispatchMode):
 
     def _row(self, call: _Call, y: Tensor | None, **costs: Any) -> Stage:
         geometry = None if y is None else self.geometries.get(y)
-        return row_of(call.module, self._name(call.path), call.path, _shape(y), geometry, peak_bytes=call.peak, **costs)
+        return row_of(call.module, self._name(call.path), call.path, _shown(y), geometry, peak_bytes=call.peak, **costs)
 
     def _layer(self, path: str, layer: Layer, x: Tensor, lengths: Tensor | None = None) -> Any:
         """Stands for `layer.forward`: a tensor of the shape that it gives, and its rows by `walk`."""
         check_input(x, layer.in_channels, type(layer).__name__)
-        storage = Storage(x.untyped_storage().nbytes())
+        storage = Storage(x.untyped_storage().nbytes() // max(1, len(x)))
         channels = WAVEFORM if x.ndim == 2 else x.shape[2]
         signal = Signal(x.shape[1], channels, x.itemsize, storage, self.geometries.get(x))
         stage, out = walk(layer, signal, self._name(path), path)
         self.unknown |= {row.path: titled(row.path, row.kind) for row in stage.unknown()}
-        peak = self._standing() - storage.bytes + stage.peak_bytes
+        stage = _batched(stage, len(x))
+        peak = self._standing() - len(x) * storage.bytes + stage.peak_bytes
         self._reach(peak)
         self._running[-1].parts.append(replace(stage, peak_bytes=peak))
         y = x.new_empty((len(x), *out.shape), dtype=_dtype(out, x.dtype))
@@ -228,7 +233,23 @@ def _tensors(given: Any) -> Iterator[Tensor]:
 
 
 def _shape(tensor: Tensor | None) -> Shape:
+    """Of one entry of the first axis."""
     return () if tensor is None else tuple(tensor.shape[1:])
+
+
+def _shown(tensor: Tensor | None) -> Shape:
+    """Without the batch of 1."""
+    return _shape(tensor) if tensor is None or tensor.shape[:1] == (1,) else tuple(tensor.shape)
+
+
+def _batched(stage: Stage, rows: int) -> Stage:
+    """The row of a layer of speechconv, and those below it, for so many rows of a batch."""
+    return replace(
+        stage,
+        shape=stage.shape if rows == 1 else (rows, *stage.shape),
+        parts=tuple(_batched(part, rows) for part in stage.parts),
+        **{cost: rows * getattr(stage, cost) for cost in ("products", "transforms", "activation_bytes", "peak_bytes")},
+    )
 
 
 def _is_view(y: Tensor, x: Tensor | None) -> bool:

@@ -22,7 +22,7 @@ from typing import Any
 from torch import nn
 
 Shape = tuple[int, ...]
-"""Of a tensor, its batch axis left out."""
+"""Of a tensor, its batch axis left out. Each entry of that axis costs as much."""
 
 
 @dataclass(frozen=True)
