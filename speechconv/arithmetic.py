@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 
-from speechconv.checks import check_count
+from speechconv.checks import check_count, check_flag
 from speechconv.geometry import Geometry, Padding, resolve_padding
 
 Counts = int | tuple[int, ...]
@@ -75,6 +75,7 @@ def conv_parameters(
         (34944, 102760448)
     """
     _check_channels(in_channels, out_channels, groups)
+    check_flag("bias", bias)
     weights = in_channels * out_channels // groups * _product("kernel_size", kernel_size)
     return weights + out_channels * bias
 

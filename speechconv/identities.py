@@ -31,6 +31,9 @@ def full_convolution(x: Tensor, weight: Tensor) -> Tensor:
     Shape:
         x (batch, n, in_channels), weight (out_channels, in_channels, k) -> (batch, n + k - 1, out_channels)
 
+    Raises:
+        ValueError: frames or filters of other shapes, or that do not fit each other.
+
     Source: Goodfellow, Bengio and Courville 2016, "Deep learning", equations 9.3 to 9.6.
 
     Example:
@@ -38,6 +41,9 @@ def full_convolution(x: Tensor, weight: Tensor) -> Tensor:
         >>> full_convolution(x, torch.tensor([[[1.0, 10.0]]])).flatten().tolist()
         [1.0, 12.0, 23.0, 30.0]
     """
+    _check_filters(weight)
+    if x.dim() != 3 or x.shape[2] != weight.shape[1]:
+        raise ValueError(f"expected frames (batch, n, {weight.shape[1]}) for these filters, got {tuple(x.shape)}.")
     reach = weight.shape[2] - 1
     return convolve(pad(x, reach, reach), weight.flip(2), None)
 
@@ -82,11 +88,15 @@ def filter_matrix(weight: Tensor) -> Tensor:
     Shape:
         (out_channels, in_channels, k) -> (k in_channels, out_channels)
 
+    Raises:
+        ValueError: filters of another shape.
+
     Example:
         >>> conv, x = Conv1d(4, 6, 3, stride=2), torch.randn(2, 9, 4)
         >>> torch.allclose(im2col(x, 3, stride=2) @ filter_matrix(conv.weight) + conv.bias, conv(x), atol=1e-6)
         True
     """
+    _check_filters(weight)
     return weight.transpose(1, 2).flatten(1).T
 
 
@@ -142,7 +152,7 @@ def dense_filters(weight: Tensor, groups: int) -> Tensor:
         (out_channels, in_channels / groups, k) -> (out_channels, in_channels, k)
 
     Raises:
-        ValueError: groups that do not divide the filters.
+        ValueError: filters of another shape, or groups that do not divide them.
 
     Source: Krizhevsky, Sutskever and Hinton 2012, "ImageNet classification with deep convolutional neural networks",
     section 3.5.
@@ -151,6 +161,7 @@ def dense_filters(weight: Tensor, groups: int) -> Tensor:
         >>> dense_filters(torch.tensor([[[1.0]], [[2.0]], [[3.0]]]), groups=3).squeeze(2).tolist()
         [[1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 3.0]]
     """
+    _check_filters(weight)
     if len(weight) % check_count("groups", groups):
         raise ValueError(f"out_channels (={len(weight)}) must be divisible by groups (={groups}).")
     blocks = weight.unflatten(0, (groups, -1))
@@ -174,13 +185,20 @@ def composed_filters(first: Tensor, second: Tensor, *, stride: int = 1) -> Tenso
         first, second -> (out_channels, in_channels, k1 + (k2 - 1) stride), as `Geometry.then` has it
 
     Raises:
-        ValueError: a stride below 1, or filters that do not fit each other.
+        ValueError: a stride below 1, or filters of another shape, or that do not fit each other.
 
     Example:
         >>> smooth = torch.tensor([[[1.0, 1.0]]])
         >>> composed_filters(smooth, composed_filters(smooth, smooth)).flatten().tolist()
         [1.0, 3.0, 3.0, 1.0]
     """
+    _check_filters(first)
+    _check_filters(second)
     if second.shape[1] != len(first):
         raise ValueError(f"the second convolution takes {second.shape[1]} channels and the first gives {len(first)}.")
     return F.conv_transpose1d(second, first, stride=check_count("stride", stride))
+
+
+def _check_filters(weight: Tensor) -> None:
+    if weight.dim() != 3:
+        raise ValueError(f"expected filters (out_channels, in_channels, k), got {tuple(weight.shape)}.")

@@ -226,6 +226,7 @@ def _paths(kernel_size: int, growth: int, layers: int) -> Any:
         (lambda: conv_parameters(4, 4, 3, groups=0), r"^groups \(=0\) must be"),
         (lambda: conv_parameters(4, 6, 3, groups=4), r"^out_channels \(=6\) must be divisible by groups \(=4\)\.$"),
         (lambda: conv_parameters(6, 4, 3, groups=4), r"^in_channels \(=6\) must be divisible by groups \(=4\)\.$"),
+        (lambda: conv_parameters(4, 4, 3, bias=2), r"^bias \(=2\) must be True or False"),  # pyright: ignore[reportArgumentType] - what is tested
         (lambda: conv_multiply_adds(4, 4, 3, -1), r"^frames \(=-1\) must be an integer >= 0\.$"),
         (lambda: conv_multiply_adds(4, 4, 3, (5, -1)), r"^frames\[1\] \(=-1\)"),
         (lambda: separable_multiply_adds(4, 4, 3, -1), r"^frames \(=-1\)"),

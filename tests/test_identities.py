@@ -188,6 +188,16 @@ def test_a_separable_layer_is_a_standard_one_of_rank_one_kernels() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (
+            lambda: full_convolution(torch.zeros(1, 4, 3), torch.zeros(5, 2, 3)),
+            r"^expected frames \(batch, n, 2\) for these filters, got \(1, 4, 3\)\.$",
+        ),
+        (lambda: full_convolution(torch.zeros(4, 2), torch.zeros(5, 2, 3)), r"frames \(batch, n, 2\) .* \(4, 2\)\.$"),
+        (lambda: full_convolution(torch.zeros(1, 4, 2), torch.zeros(2, 3)), r"^expected filters \(out_channels, "),
+        (lambda: filter_matrix(torch.zeros(2, 3)), r"^expected filters \(out_channels, in_channels, k\), got \(2, 3\)"),
+        (lambda: dense_filters(torch.zeros(2, 3), 2), r"^expected filters \(out_channels, "),
+        (lambda: composed_filters(torch.zeros(2, 3), torch.zeros(1, 2, 3)), r"^expected filters .*, got \(2, 3\)\.$"),
+        (lambda: composed_filters(torch.zeros(2, 1, 3), torch.zeros(1, 2)), r"^expected filters .*, got \(1, 2\)\.$"),
         (lambda: im2col(torch.zeros(1, 4, 2), 3, dilation=2), r"^expected frames \(batch, n, channels\) with n >= 5, "),
         (lambda: im2col(torch.zeros(4, 2), 3), r"with n >= 3, got \(4, 2\)\.$"),
         (lambda: im2col(torch.zeros(1, 4, 2), 0), r"^kernel_size \(=0\)"),

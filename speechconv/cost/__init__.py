@@ -19,8 +19,9 @@ training memory   what autograd keeps for the backward pass, as torch tells on a
 state             bytes that one live stream remembers; in all, with its two counters.
 geometry          of the chain so far, in input samples: stride, receptive field, lookahead. Of pictures along the first
                   axis, and only behind an unbroken chain of modules; norms that look at every place are left out.
-unknown           a module without a rule: it is listed, not taken for nothing, and totals say "at least". `rules.rule`
-                  takes rules for layers of one's own.
+unknown           a layer without a rule, and a module of torch without one that does more than work value by value or
+                  has parameters of its own: it is listed, not taken for nothing, and totals say "at least".
+                  `rules.rule` takes rules for layers of one's own.
 
 rules         Work, and a rule for each kind of module: torch_rules, layer_rules, family_rules
 inside        parts of layers of many parts

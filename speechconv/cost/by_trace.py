@@ -1,8 +1,11 @@
 """The walk through modules of torch: one forward pass in inference on meta tensors tells the shapes, rules the rest.
 
 A module with a rule is one row, and so is a layer of speechconv, with rows below it by `by_shape`. Any other module is
-what it calls. What has no rule is unknown: a module that calls none, one with parameters of its own, and one whose
-forward multiplies by itself.
+what it calls. What has no rule is unknown where it has parameters of its own, where its forward multiplies by itself,
+and where it calls no other module and does more than work value by value.
+
+Rules tell what one entry of a tensor's first axis costs, and that axis need not be the batch of 1: a module may fold
+frames into it, or lay time first. So every call counts as often as its output has entries.
 """
 
 from __future__ import annotations
@@ -28,6 +31,23 @@ from speechconv.geometry import Geometry
 from speechconv.layer import Layer
 from speechconv.layout import WAVEFORM, check_input
 
+ATEN = torch.ops.aten
+PRODUCTS = {
+    *flop_registry,
+    ATEN._cdist_forward,
+    ATEN._fft_c2c,
+    ATEN._fft_c2r,
+    ATEN._fft_r2c,
+    ATEN._scaled_dot_product_flash_attention_for_cpu,
+    ATEN._scaled_dot_product_fused_attention_overrideable,
+    ATEN._trilinear,
+    ATEN.addmv,
+    ATEN.dot,
+    ATEN.mv,
+    ATEN.vdot,
+}
+"""Operations that multiply more than value by value: those that torch counts, and others that it does not."""
+
 
 def trace(module: nn.Module, shape: Shape, dtype: torch.dtype) -> tuple[Stage, tuple[str, ...]]:
     """The row of `module` for one input of that shape, and what is unknown about it.
@@ -35,10 +55,9 @@ def trace(module: nn.Module, shape: Shape, dtype: torch.dtype) -> tuple[Stage, t
     Raises:
         ValueError: a module that does not run on such an input, or not on meta tensors.
     """
-    twin = meta_twin(module).eval()
-    x = meta_input(shape, dtype)
-    tracer = _Tracer(twin, x)
     try:
+        twin, x = meta_twin(module).eval(), meta_input(shape, dtype)
+        tracer = _Tracer(twin, x)
         with torch.no_grad(), tracer:
             twin(x)
     except Exception as error:
@@ -50,13 +69,15 @@ def trace(module: nn.Module, shape: Shape, dtype: torch.dtype) -> tuple[Stage, t
 
 @dataclass
 class _Call:
-    """A module that is running, the rows of what it called so far, and the most bytes that stood since it began."""
+    """A module that is running, the rows of what it called so far, the most bytes that stood since it began, and if all
+    that it did itself was value by value."""
 
     path: str
     module: nn.Module
     x: Tensor | None
     parts: list[Stage] = field(default_factory=list)
     peak: int = 0
+    plain: bool = True
 
 
 class _Tracer(TorchDispatchMode):
@@ -76,14 +97,12 @@ class _Tracer(TorchDispatchMode):
         self._own = {t.untyped_storage()._cdata for t in (*twin.parameters(), *twin.buffers())}
         self._memory: dict[int, tuple[StorageWeakRef, int]] = {}
         self._remember(x)
-        for path, part in _rows("", twin):
+        for path, part in _rows(twin):
             if isinstance(part, Layer):
                 part.forward = partial(self._layer, path, part)
                 continue
             part.register_forward_pre_hook(partial(self._enter, path), with_kwargs=True)
             part.register_forward_hook(self._leave)
-            if rule_of(part) is None and next(part.parameters(recurse=False), None) is not None:
-                self.unknown[path] = titled(path, type(part).__name__)
 
     @property
     def root(self) -> Stage:
@@ -91,9 +110,10 @@ class _Tracer(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
         call, operation = self._running[-1], func.overloadpacket
-        if operation in flop_registry and rule_of(call.module) is None:
+        if operation in PRODUCTS and rule_of(call.module) is None:
             name = titled(call.path, type(call.module).__name__)
             self.unknown.setdefault(call.path, f"{operation.__name__} in {name}")
+        call.plain &= func.is_view or torch.Tag.pointwise in func.tags
         y = func(*args, **(kwargs or {}))
         for tensor in _tensors(y):
             self._remember(tensor)
@@ -102,6 +122,8 @@ class _Tracer(TorchDispatchMode):
 
     def _enter(self, path: str, module: nn.Module, args: Any, kwargs: Any) -> None:
         self._running.append(_Call(path, module, next(_tensors((args, kwargs)), None), peak=self._standing()))
+        if rule_of(module) is None and next(module.parameters(recurse=False), None) is not None:
+            self.unknown[path] = titled(path, type(module).__name__)
 
     def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
         call, y = self._running.pop(), next(_tensors(output), None)
@@ -110,9 +132,10 @@ class _Tracer(TorchDispatchMode):
     def _single(self, call: _Call, y: Tensor | None) -> Stage:
         """A module by its rule; one without calls no other."""
         rule = rule_of(call.module)
-        if rule is None:
+        if rule is None and not call.plain:
             self.unknown.setdefault(call.path, titled(call.path, type(call.module).__name__))
         work = Work() if rule is None else rule(call.module, _shape(call.x), _shape(y))
+        entries = len(y) if y is not None and y.ndim else 1
         written = 0
         if y is not None:
             self.geometries[y] = self._behind(call, y)
@@ -120,10 +143,10 @@ class _Tracer(TorchDispatchMode):
         return self._row(
             call,
             y,
-            products=work.products,
-            transforms=work.transforms,
+            products=entries * work.products,
+            transforms=entries * work.transforms,
             activation_bytes=written,
-            known=rule is not None,
+            known=call.path not in self.unknown,
         )
 
     def _of_parts(self, call: _Call, y: Tensor | None) -> Stage:
@@ -140,17 +163,18 @@ class _Tracer(TorchDispatchMode):
 
     def _row(self, call: _Call, y: Tensor | None, **costs: Any) -> Stage:
         geometry = None if y is None else self.geometries.get(y)
-        return row_of(call.module, self._name(call.path), call.path, _shape(y), geometry, peak_bytes=call.peak, **costs)
+        return row_of(call.module, self._name(call.path), call.path, _shown(y), geometry, peak_bytes=call.peak, **costs)
 
     def _layer(self, path: str, layer: Layer, x: Tensor, lengths: Tensor | None = None) -> Any:
         """Stands for `layer.forward`: a tensor of the shape that it gives, and its rows by `walk`."""
         check_input(x, layer.in_channels, type(layer).__name__)
-        storage = Storage(x.untyped_storage().nbytes())
+        storage = Storage(x.untyped_storage().nbytes() // max(1, len(x)))
         channels = WAVEFORM if x.ndim == 2 else x.shape[2]
         signal = Signal(x.shape[1], channels, x.itemsize, storage, self.geometries.get(x))
         stage, out = walk(layer, signal, self._name(path), path)
         self.unknown |= {row.path: titled(row.path, row.kind) for row in stage.unknown()}
-        peak = self._standing() - storage.bytes + stage.peak_bytes
+        stage = _batched(stage, len(x))
+        peak = self._standing() - len(x) * storage.bytes + stage.peak_bytes
         self._reach(peak)
         self._running[-1].parts.append(replace(stage, peak_bytes=peak))
         y = x.new_empty((len(x), *out.shape), dtype=_dtype(out, x.dtype))
@@ -186,13 +210,15 @@ class _Tracer(TorchDispatchMode):
             call.peak = max(call.peak, size)
 
 
-def _rows(path: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Modules that a row may stand for, from above: none below a layer or a module with a rule."""
-    yield path, module
-    if isinstance(module, Layer) or rule_of(module) is not None:
-        return
-    for name, part in module.named_children():
-        yield from _rows(f"{path}.{name}" if path else name, part)
+def _rows(twin: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Modules that a row may stand for, from above, each once: none below a module of torch with a rule."""
+    closed: set[str] = set()
+    for path, part in twin.named_modules():
+        hidden = bool(path) and path.rpartition(".")[0] in closed
+        if hidden or (not isinstance(part, Layer) and rule_of(part) is not None):
+            closed.add(path)
+        if not hidden:
+            yield path, part
 
 
 def _tensors(given: Any) -> Iterator[Tensor]:
@@ -207,7 +233,23 @@ def _tensors(given: Any) -> Iterator[Tensor]:
 
 
 def _shape(tensor: Tensor | None) -> Shape:
+    """Of one entry of the first axis."""
     return () if tensor is None else tuple(tensor.shape[1:])
+
+
+def _shown(tensor: Tensor | None) -> Shape:
+    """Without the batch of 1."""
+    return _shape(tensor) if tensor is None or tensor.shape[:1] == (1,) else tuple(tensor.shape)
+
+
+def _batched(stage: Stage, rows: int) -> Stage:
+    """The row of a layer of speechconv, and those below it, for so many rows of a batch."""
+    return replace(
+        stage,
+        shape=stage.shape if rows == 1 else (rows, *stage.shape),
+        parts=tuple(_batched(part, rows) for part in stage.parts),
+        **{cost: rows * getattr(stage, cost) for cost in ("products", "transforms", "activation_bytes", "peak_bytes")},
+    )
 
 
 def _is_view(y: Tensor, x: Tensor | None) -> bool:

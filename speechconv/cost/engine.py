@@ -127,6 +127,8 @@ def _layer_shape(layer: Layer, input_shape: int | tuple[int, ...] | None, rate: 
 
 def _shape(given: int | tuple[int, ...] | None) -> Shape:
     """An input's shape as a tuple of counts."""
+    if isinstance(given, list):
+        raise ValueError(f"input_shape (={given}) must be a tuple, or an int.")
     sizes = () if given is None else given if isinstance(given, tuple) else (given,)
     return tuple(check_count("input_shape", size, 0) for size in sizes)
 

@@ -12,7 +12,8 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def meta_twin(module: Module) -> Module:
-    """A copy with meta tensors for parameters and buffers; `module` is not touched, and its weights are not copied.
+    """A copy with meta tensors for parameters, buffers and tensors that are plain attributes (as weight norm's of old);
+    `module` is not touched, and its weights are not copied.
 
     >>> meta_twin(nn.Linear(1 << 20, 1 << 20, device="meta")).weight.shape
     torch.Size([1048576, 1048576])
@@ -21,8 +22,9 @@ def meta_twin(module: Module) -> Module:
     for parameter in module.parameters():
         empty = torch.empty_like(parameter, device="meta")
         memo[id(parameter)] = nn.Parameter(empty, requires_grad=parameter.requires_grad)
-    for buffer in module.buffers():
-        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
+    loose = (value for part in module.modules() for value in vars(part).values() if isinstance(value, torch.Tensor))
+    for tensor in (*module.buffers(), *loose):
+        memo[id(tensor)] = torch.empty_like(tensor, device="meta")
     return copy.deepcopy(module, memo)
 
 

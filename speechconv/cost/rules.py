@@ -1,7 +1,7 @@
 """What a module does for one input, by its shapes alone: a rule for each kind of module.
 
-A rule holds for the kind that it is written for, and for subclasses that compute as it does. A module without one is
-unknown: `describe` lists it. `rule` takes your own:
+A rule holds for the kind that it is written for, and for subclasses that compute as it does. What has none and does
+more than work value by value is unknown: `describe` lists it. `rule` takes your own:
 
     >>> class Gain(nn.Module):
     ...     def forward(self, x):
@@ -22,7 +22,7 @@ from typing import Any
 from torch import nn
 
 Shape = tuple[int, ...]
-"""Of a tensor, its batch axis left out."""
+"""Of a tensor, its batch axis left out. Each entry of that axis costs as much."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ class Stage:
     Attributes:
         name: the layer's name in what holds it.
         kind: its class.
-        shape: of its output for the described input, batch axis left out: (frames, channels).
+        shape: of its output for the described input, batch axis left out: (frames, channels). What a module of torch
+            folds into the batch axis, or lays before it, is shown with it.
         parameters: of this layer alone, biases included.
         geometry: of the chain so far, in input samples; of pictures along the first axis behind the channels. None
             where the chain is not known.

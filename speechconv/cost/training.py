@@ -28,9 +28,9 @@ def kept_for_backward(module: nn.Module, shape: Shape, dtype: torch.dtype) -> Co
     """
     if not any(parameter.requires_grad for parameter in module.parameters()):
         return Counter()
-    twin = meta_twin(module).train()
-    ledger = _Ledger(twin)
     try:
+        twin = meta_twin(module).train()
+        ledger = _Ledger(twin)
         with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(ledger.pack, lambda saved: saved):
             twin(meta_input(shape, dtype))
     except Exception as error:

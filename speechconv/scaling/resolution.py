@@ -47,7 +47,8 @@ def scale_resolution(tables: Tables, multiplier: float, *, sample_rate: int = 16
     strides = [stage.stride for stage in stages]
     raise ValueError(
         f"no stage can give {multiplier:g} times as many frames: one of the strides (={strides}) divided by it must be "
-        "a whole number not above the stage's window. Take another multiplier; a hop_length may be rounded."
+        "a whole number that the stage takes, not above its window. Take another multiplier; a hop_length may be "
+        "rounded."
     )
 
 

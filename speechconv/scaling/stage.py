@@ -14,7 +14,7 @@ from speechconv.conv import Conv1d
 from speechconv.layer import channels_after, geometry_of, takes
 from speechconv.layers.families.conv_block import ConvBlock
 from speechconv.layout import WAVEFORM
-from speechconv.stages import PARTS, Table, build_stages, parameters_of, setting_of
+from speechconv.stages import PARTS, Table, build_stages, check_tables, parameters_of, setting_of
 
 Tables = Sequence[Mapping[str, Any]]
 WHERE = "the scaled stages"
@@ -87,10 +87,15 @@ class Stage:
 
 
 def read_stages(tables: Tables, sample_rate: int) -> list[Stage]:
-    """The stages that the tables describe; nothing is drawn from torch's generator."""
-    bare = [{key: value for key, value in table.items() if key != "name"} for table in tables]
+    """The stages that the tables describe; nothing is drawn from torch's generator.
+
+    Raises:
+        ValueError: no list of tables, tables that describe no stages, or stages that take any number of channels.
+    """
+    where = "the stages to scale"
+    bare = [{key: value for key, value in table.items() if key != "name"} for table in check_tables(tables, where)]
     with torch.random.fork_rng(devices=[]):
-        layers = build_stages(bare, {"sample_rate": sample_rate}, "the stages to scale")
+        layers = build_stages(bare, {"sample_rate": sample_rate}, where)
     channels = takes(Sequential(*layers))
     if channels is None and layers:
         raise ValueError("the stages to scale take any number of channels; begin with one that takes a fixed number.")

@@ -202,6 +202,7 @@ REFUSED = (
     (lambda: sc.describe(net(), gflops=0), "gflops (=0) must be > 0."),
     (lambda: sc.describe(net(), sample_rate=16000), "sample_rate (=16000) must be the pipeline's own, 8000 Hz"),
     (lambda: sc.describe(sc.Log(), 9, sample_rate=8000), "Log takes frames, so a sample_rate (=8000) says nothing."),
+    (lambda: sc.describe(nn.ReLU(), [9, 3]), "input_shape (=[9, 3]) must be a tuple, or an int."),  # pyright: ignore[reportArgumentType] - what is tested
     (lambda: sc.describe(nn.ReLU()), "ReLU needs input_shape, batch axis left out, such as (3, 224, 224)."),
     (lambda: sc.describe(nn.ReLU(), 9, sample_rate=8000), "ReLU is no speechconv layer, so it is described per input"),
     (lambda: sc.describe(nn.Linear(3, 4), (9, 2)), "Linear does not run on a meta tensor of shape (1, 9, 2): "),

@@ -122,3 +122,43 @@ def test_modules_of_torch_multiply_as_torch_counts() -> None:
     sheet = sc.describe(net, (1, 20, 20))
     assert 2 * sheet.total.products == operations(net, torch.randn(1, 1, 20, 20))
     assert not sheet.unknown
+
+
+class FoldedFrames(nn.Module):
+    """A convolution over the bands of each frame, and a layer of speechconv: frames are a batch to both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.ours, self.head = nn.Conv1d(1, 4, 3), sc.ConvBlock(4, 6, 3, stride=2), nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        bands = self.conv(x.flatten(0, 1).unsqueeze(1))
+        return self.head(self.ours(bands.mT).mean(1)).unflatten(0, x.shape[:2])
+
+
+class TimeFirst(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(10, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x.transpose(0, 1)).transpose(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("net", "shape", "shapes"),
+    [
+        (FoldedFrames(), (9, 10), [(9, 4, 8), (9, 4, 6), (9, 2)]),
+        (TimeFirst(), (9, 10), [(9, 1, 3)]),
+        (nn.Sequential(nn.Conv1d(1, 8, 5)), (50,), [(8, 46)]),  # torch takes the batch of 1 for the channel
+        (nn.Sequential(nn.Conv2d(1, 8, 3), nn.Flatten(0), nn.Linear(8 * 26, 2)), (3, 28), [(8, 1, 26), (208,), (2,)]),
+    ],
+    ids=["frames in the batch", "time first", "no batch", "no batch, picture"],
+)
+def test_a_first_axis_that_is_no_batch_of_one_counts(
+    net: nn.Module, shape: tuple[int, ...], shapes: list[tuple[int, ...]]
+) -> None:
+    net.eval()
+    sheet = sc.describe(net, shape)
+    assert 2 * sheet.total.products == operations(net, torch.randn(1, *shape))
+    assert [stage.shape for stage in sheet.stages] == shapes

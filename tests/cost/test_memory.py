@@ -126,6 +126,24 @@ def test_the_peak_of_torch_s_modules_is_what_stands_at_once(net: nn.Module) -> N
     assert sc.describe(net, (1, 32, 32)).total.peak_bytes == most_at_once(net.eval(), x)
 
 
+def test_a_layer_of_ours_that_gets_a_batch_needs_memory_for_all_of_it() -> None:
+    """Frames folded into the batch, as a network over bands has them."""
+
+    class Folded(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.inner(x.unflatten(1, (7, -1)).flatten(0, 1))
+
+    inner = sc.Sequential(sc.Conv1d(6, 8, 1), nn.ReLU(), sc.Residual(nn.Linear(8, 8)))
+    net, x = Folded(inner.eval()), torch.randn(1, 700, 6)
+    folded, alone = sc.describe(net, (700, 6)).total, sc.describe(inner, 100).total
+    assert folded.peak_bytes == most_at_once(net, x)
+    assert folded.activation_bytes == 7 * alone.activation_bytes
+
+
 def test_outputs_are_all_that_layers_write_for_the_first_time() -> None:
     net = sc.Sequential(
         sc.Conv1d(2, 5, 3),

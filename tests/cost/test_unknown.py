@@ -79,6 +79,36 @@ class Twice(sc.Sequential):
         return super().offline(super().offline(x, lengths), lengths)
 
 
+class Pooled(nn.Module):
+    """Sums up frames by a buffer: a matrix by a vector, which torch's counter does not see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.project = nn.Linear(4, 4)
+        self.register_buffer("window", torch.ones(9))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.project(x).mT[0] @ self.window
+
+
+class Spectrum(nn.Module):
+    """An FFT between modules that are known."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.project = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.fft.rfft(self.project(x), dim=1).abs()
+
+
+class Prefix(nn.Module):
+    """Calls nothing, has no parameters, and mixes frames."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.cumsum(1)
+
+
 class SelfAttention(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -98,6 +128,9 @@ UNKNOWN = (
     (nn.Sequential(nn.Linear(4, 4), Scaled()), ["1 (Scaled)"], KNOWN),
     (nn.Sequential(nn.Linear(4, 4), SelfAttention()), ["1.heads (MultiheadAttention)"], KNOWN),
     (nn.Sequential(Attention(), nn.ReLU()), ["bmm in 0 (Attention)"], 2 * KNOWN),
+    (nn.Sequential(Pooled()), ["mv in 0 (Pooled)"], KNOWN),
+    (nn.Sequential(Spectrum()), ["_fft_r2c in 0 (Spectrum)"], KNOWN),
+    (nn.Sequential(nn.Linear(4, 4), Prefix()), ["1 (Prefix)"], KNOWN),
     (nn.Sequential(Doubled(4, 4)), ["0 (Doubled)"], 0),
     (nn.Sequential(nn.Linear(4, 4), OwnLayer()), ["1 (OwnLayer)"], KNOWN),
     (OwnLayer(), ["OwnLayer"], 0),
@@ -141,6 +174,72 @@ def test_what_a_module_calls_is_known_by_itself() -> None:
     assert not sheet.unknown
     assert sheet.total.multiply_adds == 2 * KNOWN
     assert [stage.name for stage in sheet.stages] == ["first", "second"]
+
+
+class Swish(nn.Module):
+    """An activation of one's own; of its input it may give a view."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x * (1.702 * x).sigmoid())[:, 1:]
+
+
+@pytest.mark.parametrize("plain", [Swish, nn.Sequential])
+def test_what_works_value_by_value_needs_no_rule(plain: type[nn.Module]) -> None:
+    """An empty Sequential, a shortcut in many a residual network, does not even that."""
+    sheet = sc.describe(nn.Sequential(nn.Linear(4, 4), plain()), (9, 4))
+    assert not sheet.unknown
+    assert sheet.total.multiply_adds == KNOWN
+    assert sheet.total.known
+
+
+def test_a_module_with_parameters_that_does_not_run_is_no_reason_for_doubt() -> None:
+    class OneOfTwo(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used, self.unused = nn.Linear(4, 4), Scaled()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.used(x)
+
+    assert not sc.describe(OneOfTwo(), (9, 4)).unknown
+
+
+class Around(nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.act = inner, nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.inner(x))
+
+
+@pytest.mark.parametrize("shared", [nn.Linear(4, 4), sc.PointwiseConv(4, 4)])
+def test_a_module_in_two_parents_has_a_row_in_each_under_its_first_path(shared: nn.Module) -> None:
+    sheet = sc.describe(nn.Sequential(Around(shared), Around(shared)), (9, 4))
+    rows = [row for row in sheet.total.walk() if not row.parts]
+    assert [(row.name, row.path, row.multiply_adds) for row in rows] == [
+        ("inner", "0.inner", KNOWN),
+        ("act", "0.act", 0),
+        ("0.inner", "0.inner", KNOWN),
+        ("act", "1.act", 0),
+    ]
+    assert (sheet.total.parameters, sheet.total.multiply_adds) == (20, 2 * KNOWN)
+
+
+def test_layers_of_a_chain_that_a_module_runs_one_by_one_are_known() -> None:
+    class OneByOne(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.chain = sc.Sequential(sc.Conv1d(4, 4, 3, padding="same"), nn.ReLU(), nn.Linear(4, 4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            for layer in self.chain:
+                x = layer(x)
+            return x
+
+    sheet = sc.describe(OneByOne(), (9, 4))
+    assert not sheet.unknown
+    assert [stage.multiply_adds for stage in sheet.stages] == [3 * KNOWN, 0, KNOWN]
 
 
 def test_a_module_that_runs_twice_has_two_rows() -> None:
@@ -216,3 +315,22 @@ def test_training_that_meta_tensors_cannot_tell_is_said() -> None:
     assert sheet.total.training_bytes is None
     last = str(sheet).splitlines()[-1]
     assert last.startswith("training memory not told: ValueError: Expected more than 1 value per channel")
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated:FutureWarning")  # what is tested
+def test_weight_norm_of_old_is_described() -> None:
+    """It keeps the normed weight as a plain attribute, which no copy of a module takes along."""
+    conv = nn.utils.weight_norm(nn.Conv1d(4, 6, 3))
+    sheet = sc.describe(nn.Sequential(conv, nn.ReLU()), (4, 9))
+    assert (sheet.total.multiply_adds, sheet.unknown) == (7 * 6 * 4 * 3, ())
+    assert sheet.total.training_bytes is not None
+
+
+def test_a_module_that_cannot_be_copied_is_refused_with_the_cause() -> None:
+    class Stubborn(nn.ReLU):
+        def __deepcopy__(self, memo: object) -> nn.Module:
+            raise RuntimeError("there is only one of me")
+
+    message = r"^Stubborn does not run on a meta tensor of shape \(1, 4\): there is only one of me$"
+    with pytest.raises(ValueError, match=message):
+        sc.describe(Stubborn(), (4,))

@@ -79,6 +79,7 @@ def test_stages_in_a_stage_are_reached() -> None:
         ([conv(1, 8, stride=2), conv(8, 8)], 0.5, "[2, 1]"),  # a window of 3 frames leaves gaps at a stride of 4
         ([{"stage": "feature_encoder", "norm": "layer"}], 0.25, "[320]"),
         ([{"stage": "stft", "n_fft": 200}], 0.5, "[160]"),
+        ([{"stage": "stft", "drop_last": True}], 0.5, "[160]"),  # with a hop above n_fft / 2 no stage can be built
         ([{"stage": "shuffle_unit", "in_channels": 12, "out_channels": 24, "stride": 2}], 2, "[2]"),
     ],
 )

@@ -172,6 +172,7 @@ def test_scaling_draws_nothing_from_torchs_generator_and_one_changes_nothing() -
     [
         ([conv(3, 4)], {"multiplier": 0}, r"^multiplier \(=0\) must be > 0\.$"),
         ([conv(3, 4)], {"multiplier": 0.5, "divisor": 0}, r"^divisor \(=0\) must be an integer >= 1\.$"),
+        (conv(3, 4), {"multiplier": 0.5}, r"^stages in the stages to scale must be a list of tables, .* got \{'stage'"),
         ([{"stage": "relu"}], {"multiplier": 0.5}, r"^the stages to scale take any number of channels; begin with one"),
         (
             [{"stage": "rely"}],
