@@ -16,6 +16,7 @@ from typing import Any
 import distributed
 import pytest
 import torch
+from dask import config
 
 import speechconv as sc
 from speechconv.extraction.in_hand import InHand
@@ -37,8 +38,9 @@ def processes() -> ProcessPoolExecutor:
 
 @pytest.fixture(scope="module")
 def dask() -> Iterator[distributed.Client]:
-    """A cluster of two processes."""
+    """A cluster of two processes; those that take a dead one's place are forked, for dask's own way takes seconds."""
     with (
+        config.set({"distributed.worker.multiprocessing-method": "forkserver"}),
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):
@@ -93,6 +95,7 @@ def test_one_torch_thread_holds_in_each_thread_and_new_threads_begin_with_the_co
     assert counts == {"first": 2, "inside": 1, "behind": 2, "new": 2}
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_process_pool_that_breaks_ends_the_run_and_the_next_one_goes_on(tmp_path: Path) -> None:
     corpus, out = Corpus(tmp_path, 100), tmp_path / "out"
     corpus.kill_once(60)
@@ -219,6 +222,7 @@ def test_workers_of_another_device_are_refused(tmp_path: Path) -> None:
         work_through(order, pack_tasks([]))
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_relative_names_hold_in_workers_of_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Corpus(tmp_path, 1)
     (tmp_path / "elsewhere").mkdir()
