@@ -15,5 +15,5 @@ def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     `test_two_jobs_write_the_bytes_and_the_lines_of_one`, and where workers die before they are ready.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["speechconv.extraction.worker", "speechconv.extraction.pipelines", "distributed"])
+    context.set_forkserver_preload(["speechconv.extraction.worker", "speechconv.extraction.pipelines"])
     monkeypatch.setattr(multiprocessing, "get_context", lambda _=None: context)

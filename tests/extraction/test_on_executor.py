@@ -16,7 +16,6 @@ from typing import Any
 import distributed
 import pytest
 import torch
-from dask import config
 
 import speechconv as sc
 from speechconv.extraction.in_hand import InHand
@@ -38,9 +37,8 @@ def processes() -> ProcessPoolExecutor:
 
 @pytest.fixture(scope="module")
 def dask() -> Iterator[distributed.Client]:
-    """A cluster of two processes; those that take a dead one's place are forked, for dask's own way takes seconds."""
+    """A cluster of two processes."""
     with (
-        config.set({"distributed.worker.multiprocessing-method": "forkserver"}),
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):

@@ -42,7 +42,6 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-@pytest.mark.usefixtures("forked_workers")
 def test_each_input_is_an_item_with_the_features_that_a_folder_would_hold(
     corpus: Path, tmp_path: Path, temporary: Path, jobs: int
 ) -> None:
@@ -73,7 +72,6 @@ def test_features_are_of_the_type_that_was_asked_for_and_what_is_short_is_an_ite
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-@pytest.mark.usefixtures("forked_workers")
 def test_a_loop_that_is_left_early_leaves_nothing_behind(corpus: Path, temporary: Path, jobs: int) -> None:
     items: Any = sc.extract(corpus, jobs=jobs)
     assert next(item for item in items if item.features is not None)
@@ -82,7 +80,6 @@ def test_a_loop_that_is_left_early_leaves_nothing_behind(corpus: Path, temporary
     assert list(temporary.iterdir()) == []
 
 
-@pytest.mark.usefixtures("forked_workers")
 def test_a_recipe_that_cannot_be_made_is_said_by_the_first_item(corpus: Path, temporary: Path) -> None:
     with pytest.raises(ValueError, match="unknown preset 'logmell'"):
         sc.extract(corpus, "logmell")
