@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 
 TOOLKITS := espnet nemo
 
-.PHONY: help demo test test-browser test-toolkits check format bench slow clean
+.PHONY: help demo test suite test-browser test-toolkits check format bench slow clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,8 +23,11 @@ demo: $(READY)  ## log-mel features of audio_samples/ into demo_features/; a rec
 	head -n 3 demo_features/manifest.jsonl
 	$(BIN)/python recipes/digits_ctc/stream.py digits audio_samples/speech/en_us_m7_digits_8k.flac
 
+test: $(READY)  ## formatting, lint, types and, at the same time, the whole suite with doctests
+	$(MAKE) --jobs 2 check suite
+
 # Two processes of one thread each: torch's own threads would fight for the cores.
-test: $(READY) check  ## formatting, lint, types, then the whole suite with doctests
+suite: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-browser: $(READY)  ## the reports in headless Chromium (apt-get install chromium chromium-driver)

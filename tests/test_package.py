@@ -29,10 +29,11 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     )
 
 
-def test_a_front_end_needs_neither_torchaudio_nor_librosa() -> None:
-    loaded = imported("import speechconv as sc; sc.Pipeline.from_preset('logmel').stream()")
+def test_neither_a_front_end_nor_an_adapter_loads_torchaudio_or_a_toolkit_until_it_is_used() -> None:
+    front_end = "import speechconv as sc; sc.Pipeline.from_preset('logmel').stream()"
+    loaded = imported(f"{front_end}; sc.adapters.huggingface.load; sc.adapters.torchaudio.load_conformer")
     assert "torch" in loaded
-    assert not loaded.intersection(("torchaudio", "librosa", "matplotlib"))
+    assert not loaded.intersection(("torchaudio", "librosa", "matplotlib", "transformers", "huggingface_hub"))
 
 
 @pytest.mark.parametrize("name", sc.__all__)
@@ -43,12 +44,6 @@ def test_every_public_name_is_the_same_object_each_time(name: str) -> None:
     assert first is getattr(importlib.import_module(f"speechconv.{sc._HOME[name]}"), name)
     assert not isinstance(first, ModuleType)
     assert name in dir(sc)
-
-
-def test_adapters_are_at_hand_and_load_no_toolkit() -> None:
-    loaded = imported("import speechconv as sc; sc.adapters.huggingface.load; sc.adapters.torchaudio.load_conformer")
-    assert "torch" in loaded
-    assert not loaded.intersection(("torchaudio", "transformers", "huggingface_hub"))
 
 
 def test_the_list_of_names_is_the_list_of_homes() -> None:

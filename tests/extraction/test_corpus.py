@@ -50,6 +50,7 @@ def sha256_of(out: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("store", STORES)
+@pytest.mark.usefixtures("forked_workers")
 def test_every_store_holds_all_of_it_and_goes_on_from_half(
     corpus: Path, expected: dict[str, str], tmp_path: Path, store: str
 ) -> None:

@@ -124,6 +124,7 @@ class Full(sc.Layer):
         return x
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_worker_that_meets_a_full_disk_ends_the_run(corpus: Path, tmp_path: Path) -> None:
     out, sign = tmp_path / "out", tmp_path / "full"
     soundfile.write(corpus / "5.wav", np.ones(1600), 16000)

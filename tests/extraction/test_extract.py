@@ -144,6 +144,7 @@ def test_overrides_reach_the_pipeline_and_channels_the_sound(tmp_path: Path) -> 
     np.testing.assert_allclose(np.exp(found), mel.T, rtol=0, atol=1e-5 * mel.max())
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_pipeline_made_in_python_extracts_too_in_one_process_or_two(tmp_path: Path, audio_samples: Path) -> None:
     pipe = sc.Pipeline([sc.ConvSTFT(400, hop_length=160, output="power")], sample_rate=16000)
     sounds = sorted((audio_samples / "signals").glob("*_16k.wav"))
@@ -152,6 +153,7 @@ def test_a_pipeline_made_in_python_extracts_too_in_one_process_or_two(tmp_path: 
     assert features(tmp_path / "1") == features(tmp_path / "2") != {}
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_random_weights_are_refused_without_a_seed_and_repeatable_with_one(tmp_path: Path, audio_samples: Path) -> None:
     (tmp_path / "random.toml").write_text(RANDOM)
     sound = audio_samples / "signals" / "tone_16k.wav"

@@ -93,6 +93,7 @@ def test_one_torch_thread_holds_in_each_thread_and_new_threads_begin_with_the_co
     assert counts == {"first": 2, "inside": 1, "behind": 2, "new": 2}
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_process_pool_that_breaks_ends_the_run_and_the_next_one_goes_on(tmp_path: Path) -> None:
     corpus, out = Corpus(tmp_path, 100), tmp_path / "out"
     corpus.kill_once(60)
@@ -219,6 +220,7 @@ def test_workers_of_another_device_are_refused(tmp_path: Path) -> None:
         work_through(order, pack_tasks([]))
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_relative_names_hold_in_workers_of_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Corpus(tmp_path, 1)
     (tmp_path / "elsewhere").mkdir()

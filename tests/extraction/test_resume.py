@@ -62,6 +62,7 @@ def out(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.usefixtures("forked_workers")
 def test_nothing_is_computed_twice(corpus: Path, out: Path, jobs: int) -> None:
     first = sc.extract(corpus, out=out)
     before, lines = times(out), manifest(out)
@@ -269,6 +270,7 @@ def assert_good_as_new(corpus: Path, out: Path, tmp_path: Path) -> None:
         assert read_back(out)[line["id"]].tobytes() == judge[f"{line['id']}.npy"][128:]
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_packed_store_is_not_made_twice(corpus: Path, packed: Path) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in packed.glob("features-*")}
     assert sc.extract(corpus, out=packed, store="tar", jobs=2).files_reused == 4

@@ -55,6 +55,7 @@ def shuffled(sounds: Sequence[Path], seed: int) -> list[Path]:
 
 
 @pytest.mark.parametrize(("store", "jobs"), [*((store, 1) for store in STORES), ("npy", 2), ("tar", 2)])
+@pytest.mark.usefixtures("forked_workers")
 def test_every_store_gives_the_same_bytes_by_any_number_of_jobs(
     sounds: list[Path], tmp_path: Path, store: str, jobs: int
 ) -> None:
@@ -88,6 +89,7 @@ def test_neither_order_nor_company_shows(
         assert found == {sound.stem: expected[sound.stem] for sound in some}
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_batch_in_workers_gives_the_bytes_of_a_batch_here(sounds: list[Path], tmp_path: Path) -> None:
     assert sums(sounds, tmp_path / "1", batch=4) == sums(shuffled(sounds, 3), tmp_path / "2", batch=4, jobs=2)
 

@@ -66,6 +66,7 @@ def corpus(tmp_path: Path) -> Path:
 GOOD = ["00", "01", "02", "04", "05", "06", "08"]
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_an_input_that_kills_its_worker_twice_is_an_error_line(corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     summary = sc.extract(corpus, pipeline(Killer()), out=out, jobs=2)
@@ -83,6 +84,7 @@ def test_an_input_that_kills_its_worker_twice_is_an_error_line(corpus: Path, tmp
     assert temporaries(out) == []
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_an_input_that_takes_too_long_is_an_error_line(corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     started = time.monotonic()
@@ -97,6 +99,7 @@ def test_an_input_that_takes_too_long_is_an_error_line(corpus: Path, tmp_path: P
     check_truth(out)
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_timeout_is_kept_with_one_job_too(corpus: Path, tmp_path: Path) -> None:
     sounds = [corpus / "00.wav", corpus / "03.wav", corpus / "04.wav"]
     summary = sc.extract(sounds, pipeline(Sleeper()), out=tmp_path / "out", timeout=1.0)
@@ -148,6 +151,7 @@ def test_a_script_without_a_guard_is_told_so(corpus: Path, tmp_path: Path) -> No
     assert "must do so under `if __name__ == '__main__':`" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_lone_worker_gets_more_after_the_only_input_that_it_had_has_ended_it(corpus: Path, tmp_path: Path) -> None:
     """What is long is handed out alone: when it is given up, nothing is in anybody's hands."""
     long = noise(LONG).ravel()
@@ -158,6 +162,7 @@ def test_a_lone_worker_gets_more_after_the_only_input_that_it_had_has_ended_it(c
     assert (summary.files_failed, summary.files_ok, summary.files_left) == (1, 7, 0)
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_wish_to_stop_ends_the_work_early_and_truthfully(corpus: Path, tmp_path: Path) -> None:
     """What was begun gets its line, the rest none; and no task is taken that would not be begun."""
     stop = Stop()

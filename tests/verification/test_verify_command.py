@@ -43,11 +43,14 @@ def test_the_verdict_comes_first_and_the_exit_status_is_0_without_thresholds(wei
     assert {"stft.rho", "bank.kappa", "bank.coherence", "sample rate"} <= {line[:26].strip() for line in rest}
 
 
-def test_beyond_a_threshold_the_exit_status_is_1_and_stderr_says_which(weights: Path) -> None:
-    run = command(weights, "--hop", "16", "--max", "bank.kappa=1.0001", "--max", "stft.rho=1e-6")
-    assert run.returncode == 1
-    assert run.stderr.startswith("speechconv verify: bank.kappa is ")
-    assert len(run.stderr.splitlines()) == 1
+def test_beyond_a_threshold_the_exit_status_is_1_and_stderr_says_which(
+    weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--hop", "16", "--max", "bank.kappa=1.0001", "--max", "stft.rho=1e-6"]
+    assert main(["verify", str(weights), *options]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("speechconv verify: bank.kappa is ")
+    assert len(said.splitlines()) == 1
 
 
 def test_below_a_minimum_the_exit_status_is_1_and_stderr_says_which(
@@ -73,20 +76,24 @@ def test_every_headline_may_be_bounded_under_its_name(weights: Path, capsys: pyt
     assert set(names) <= set(CHECKABLE)
 
 
-def test_an_unreadable_file_gives_one_line_and_exit_status_2(weights: Path) -> None:
+def test_an_unreadable_file_gives_one_line_and_exit_status_2(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights.write_bytes(weights.read_bytes()[:-100])
-    run = command(weights)
-    assert (run.returncode, run.stdout) == (2, "")
-    assert run.stderr.startswith(f"speechconv verify: {weights} is not a whole safetensors file")
-    assert len(run.stderr.splitlines()) == 1
+    assert main(["verify", str(weights)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"speechconv verify: {weights} is not a whole safetensors file")
+    assert len(said.err.splitlines()) == 1
 
 
-def test_code_in_a_pickle_gives_one_line_and_exit_status_2_and_is_not_run(tmp_path: Path) -> None:
+def test_code_in_a_pickle_gives_one_line_and_exit_status_2_and_is_not_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "evil.pt").write_bytes(pickle.dumps(Payload(tmp_path / "ran")))
-    run = command(tmp_path / "evil.pt")
-    assert (run.returncode, run.stdout) == (2, "")
-    assert "without running code" in run.stderr
-    assert len(run.stderr.splitlines()) == 1
+    assert main(["verify", str(tmp_path / "evil.pt")]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "without running code" in said.err
+    assert len(said.err.splitlines()) == 1
     assert not (tmp_path / "ran").exists()
 
 
