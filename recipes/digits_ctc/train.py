@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, help="instead of the settings'")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of torch (default: all cores)")
     args = parser.parse_args(arguments)
-    run_command(lambda: _train(args))
+    run_command(lambda: _train(args), resumes=True)
 
 
 def _train(args: argparse.Namespace) -> None:
