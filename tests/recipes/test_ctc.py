@@ -155,7 +155,7 @@ def recogniser(seed: int = 0) -> Recogniser:
     return Recogniser(front, acoustic, 8, len(WORDS))
 
 
-SETTINGS = Training(steps=24, learning_rate=3e-2, warmup=4, batch=6, log_every=8, save_every=8)
+SETTINGS = Training(steps=24, learning_rate=3e-2, warmup=4, batch=6, log_every=4, save_every=8)
 
 
 def weights(model: Recogniser) -> list[Tensor]:
@@ -207,6 +207,8 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(tmp_pa
     train(again, tones, SETTINGS, run, resume=True)
     for one, other in zip(weights(whole), weights(again), strict=True):
         assert torch.equal(one, other)
+    log = [json.loads(line)["step"] for line in (run.path / "log.jsonl").read_text().splitlines()]
+    assert log == [4, 8, 12, 16, 20, 24]  # 12, which the stopped one had told, comes once
 
 
 def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
