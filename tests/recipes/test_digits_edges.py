@@ -102,9 +102,18 @@ def test_a_recording_that_is_cut_short_or_empty_is_told(tmp_path: Path) -> None:
 
 def test_without_espeak_no_voice_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match="espeak-ng was not found; apt-get install espeak-ng"):
+    with pytest.raises(FileNotFoundError, match="espeak-ng, which speaks, was not found; install it: `apt-get"):
         voices.write(tmp_path / "voices")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_voice_that_espeak_does_not_know_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    espeak = tmp_path / "espeak-ng"
+    espeak.write_text("#!/bin/sh\necho 'Error: no such voice.' >&2\nexit 1\n")
+    espeak.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ValueError, match=r"espeak-ng -v klingon .* one failed: Error: no such voice\.$"):
+        voices.say("one", "klingon")
 
 
 # Several seeds.
