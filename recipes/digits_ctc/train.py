@@ -59,6 +59,7 @@ def train_run(config: Config, fold: Fold, run: RunFolder) -> None:
     """
     resume = run.begin(config.record(fold))
     model = config.build()
+    model.as_pipeline()  # a front-end that it refuses is refused before the training
     batches = Batches(fold.training, config.augmentation, config.training.batch, config.training.seed)
     with tensorboard(run.path) as writers:
         train(model, batches, config.training, run, resume=resume, writers=writers)

@@ -237,3 +237,11 @@ def test_a_recogniser_of_foreign_parts_does_not_pretend_to_stream() -> None:
     model = Recogniser(sc.Pipeline.from_preset("logmel"), torch.nn.Identity(), 80, 3)
     with pytest.raises(TypeError, match=r"Identity cannot stream; expected a speechconv\.Sequential"):
         model.as_pipeline()
+
+
+def test_a_front_end_whose_stage_is_called_as_the_head_is_refused() -> None:
+    """It would have been the head that listens to the waveform."""
+    stages = dict(recogniser().front.named_children())
+    front = sc.Pipeline({"stft": stages["stft"], "mel": stages["mel"], "head": stages["log"]}, sample_rate=8000)
+    with pytest.raises(ValueError, match="stages of the front-end must not be called head; rename them"):
+        Recogniser(front, sc.Sequential(sc.LayerNorm(8)), 8, 3).as_pipeline()
