@@ -11,14 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from recipes.ctc.recordings import Samples, read_recording
 from recipes.ctc.vocabulary import Vocabulary
-from speechconv.audio.error import AudioError
-from speechconv.audio.files import AudioFile
-
-Samples = NDArray[np.float32]
 
 SAMPLE_RATE = 8000
 DIGITS = Vocabulary(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"))
@@ -174,18 +168,9 @@ def read(clip: Clip) -> Samples:
     """The samples of a recording.
 
     Raises:
-        ValueError: a file that cannot be read, has another sample rate or two channels, or ends before its list does.
+        ValueError: as `read_recording`; or a file that ends before its list does.
     """
-    try:
-        with AudioFile(clip.path) as file:
-            if (file.sample_rate, file.channels) != (SAMPLE_RATE, 1):
-                raise ValueError(
-                    f"{clip.path} has {file.sample_rate} Hz and {file.channels} channel(s); this recipe takes "
-                    f"{SAMPLE_RATE} Hz and one."
-                )
-            whole = np.concatenate(list(file.blocks()))[:, 0]
-    except AudioError as error:
-        raise ValueError(f"{clip.path}: {error}") from None
+    whole = read_recording(clip.path, SAMPLE_RATE)
     end = len(whole) if clip.samples is None else clip.start + clip.samples
     if not 0 <= clip.start < end <= len(whole):
         raise ValueError(f"{clip.path} has {len(whole)} samples; its list speaks of {clip.start} to {end}.")

@@ -17,7 +17,8 @@ import soxr
 
 from audio_samples.espeak_voice import espeak_version, spoken, trimmed
 from recipes.ctc.command import run_command
-from recipes.digits_ctc.corpus import DIGITS, OFFICIAL_TAKES, SAMPLE_RATE, Samples
+from recipes.ctc.recordings import Samples
+from recipes.digits_ctc.corpus import DIGITS, OFFICIAL_TAKES, SAMPLE_RATE
 
 VOICES = {
     "usm1": "en-us+m1",
