@@ -26,6 +26,7 @@ from recipes.digits_ctc.batches import rendered
 from recipes.digits_ctc.corpus import DATA_HELP, SAMPLE_RATE, Clip, find_clips, fold_named, listed_names, of_speakers
 from recipes.digits_ctc.recognise import listen, load_recogniser, recognise
 from recipes.digits_ctc.utterances import TEST_SEED, Utterance, connected, isolated
+from speechconv.checks import check_count
 
 CHUNK = 4000
 """Samples that are pushed at a time: half a second. Any other number gives the same digits."""
@@ -38,8 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--test-speakers", metavar="A,B", help="test on all recordings of these instead of the fold's")
     parser.add_argument("--threads", type=int, default=1, help="of torch (default: 1)")
     args = parser.parse_args(arguments)
-    torch.set_num_threads(args.threads)
-    run_command(lambda: print(summary(evaluate(RunFolder(args.run), args.data, args.test_speakers))))
+    run_command(lambda: _evaluate(args))
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    torch.set_num_threads(check_count("threads", args.threads))
+    print(summary(evaluate(RunFolder(args.run), args.data, args.test_speakers)))
 
 
 def evaluate(run: RunFolder, data: Sequence[Path], test_speakers: str | None = None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import soundfile
 import speechconv as sc
 from recipes.ctc.run_folder import RunFolder
 from recipes.ctc.scoring import difference, word_error_rate
-from recipes.digits_ctc import evaluate, prepare, voices
+from recipes.digits_ctc import evaluate, prepare, train, voices
 from recipes.digits_ctc.corpus import DIGITS, SAMPLE_RATE, find_clips, fold_named, folds, read, speakers
 from recipes.digits_ctc.report import Result, find_results
 
@@ -73,6 +74,14 @@ def test_a_run_is_tested_on_speakers_of_other_data(tmp_path: Path) -> None:
     assert not (run.path / "metrics.json").exists()
     with pytest.raises(ValueError, match="no speaker lucas in the data; it has clf5, gb"):
         evaluate.evaluate(run, [VOICES], "lucas")
+
+
+@pytest.mark.parametrize("command", [train.main, lambda arguments: evaluate.main(["run", *arguments])])
+def test_no_threads_are_told(command: Callable[[list[str]], None], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        command(["--data", "nowhere", "--threads", "0"])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "error: threads (=0) must be an integer >= 1.\n"
 
 
 # Recordings.
