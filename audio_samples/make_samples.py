@@ -255,10 +255,13 @@ def main() -> int:
     )
     if parser.parse_args().check:
         return check()
-    for sample in SPEECH + DIGITS + SIGNALS:
-        write(sample)
-    spoken_digits.write_clips(HERE / "digits" / "clips.json")
-    write_table()
+    try:
+        for sample in SPEECH + DIGITS + SIGNALS:
+            write(sample)
+        spoken_digits.write_clips(HERE / "digits" / "clips.json")
+        write_table()
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(str(error))
     return 0
 
 

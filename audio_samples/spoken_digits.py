@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from espeak_voice import Waveform, say
+from espeak_voice import Waveform, say, trimmed
 
 SAMPLE_RATE = 8000
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -19,8 +19,6 @@ TAKES = (("-s", "150", "-p", "42"), ("-s", "185", "-p", "58"))
 """espeak-ng's words a minute and pitch (0 to 99) of each take."""
 FIRST_TAKE = 4
 """The Free Spoken Digit Dataset tests on takes 0 to 4, so one take is on either side of its split."""
-SILENCE = 0.01
-"""Of the peak: what is softer at either end of a digit is cut off."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +55,6 @@ def clips(voice: Voice) -> list[Waveform]:
 def spoken(voice: Voice) -> Waveform:
     """All of a voice's digits in a row."""
     return np.concatenate(clips(voice))
-
-
-def trimmed(samples: Waveform) -> Waveform:
-    """Without the silence at both ends."""
-    loud = np.flatnonzero(np.abs(samples) > SILENCE * np.abs(samples).max())
-    return samples[loud[0] : loud[-1] + 1]
 
 
 def write_clips(path: Path) -> None:

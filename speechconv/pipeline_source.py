@@ -27,7 +27,9 @@ def source_file(source: str | os.PathLike[str]) -> Path | None:
     path = Path(source)
     if path.is_dir():
         if not (path / IN_FOLDER).is_file():
-            raise FileNotFoundError(f"the folder {path} holds no {IN_FOLDER}, which a training run leaves there.")
+            raise FileNotFoundError(
+                f"the folder {path} holds no {IN_FOLDER}; expected the folder of a run that is trained to its end."
+            )
         return path / IN_FOLDER
     if path.suffix not in (".toml", ".safetensors"):
         check_known([str(source)], [*preset_names(), "FILE.toml", "FILE.safetensors"], "preset", "speechconv")

@@ -1,1 +1,1 @@
-"""What the CTC recipes share, in the order of the work: vocabulary, model, training, decoding, scoring, run folder."""
+"""What the CTC recipes share, in the order of the work: recordings, vocabulary, model, training, decoding, scores."""

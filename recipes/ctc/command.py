@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 
 USAGE, INTERRUPTED = 2, 130
 
 
-def run_command(command: Callable[[], None]) -> None:
-    """Run `command`; a fault that its arguments or files explain is one line on stderr, and exit status 2."""
+def run_command(command: Callable[[], None], *, resumes: bool = False) -> None:
+    """Run `command`; a fault that its arguments, files or packages explain is one line on stderr, and exit status 2.
+
+    Args:
+        command: what to do.
+        resumes: the same command goes on where it was stopped.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # letters that a terminal has not, such as ▁
     try:
         command()
-    except (ValueError, FileNotFoundError, TypeError) as error:
+    except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(USAGE)
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from the last checkpoint.", file=sys.stderr)
+        print(
+            "\nstopped" + ("; the same command goes on from the last checkpoint." if resumes else "."), file=sys.stderr
+        )
         sys.exit(INTERRUPTED)

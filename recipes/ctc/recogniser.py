@@ -51,9 +51,12 @@ class Recogniser(nn.Module):
 
         Raises:
             TypeError: an acoustic model that is not made of this package's layers.
+            ValueError: a stage of the front-end that is called as one of the acoustic model's.
         """
         if not isinstance(self.acoustic, sc.Sequential):
             raise TypeError(f"{type(self.acoustic).__name__} cannot stream; expected a speechconv.Sequential.")
         stages = dict(self.front.named_children())
-        parts = {f"acoustic_{number}": layer for number, layer in enumerate(self.acoustic)}
-        return sc.Pipeline(stages | parts | {"head": self.head}, sample_rate=self.front.sample_rate)
+        parts = {f"acoustic_{number}": layer for number, layer in enumerate(self.acoustic)} | {"head": self.head}
+        if taken := stages.keys() & parts.keys():
+            raise ValueError(f"stages of the front-end must not be called {', '.join(sorted(taken))}; rename them.")
+        return sc.Pipeline(stages | parts, sample_rate=self.front.sample_rate)

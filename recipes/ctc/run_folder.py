@@ -11,9 +11,10 @@ metrics.json              what evaluate found
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import os
 import platform
+import zipfile
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -21,11 +22,13 @@ from typing import Any
 
 import torch
 
+from speechconv.stores.whole_file import whole_path, whole_text
+
 PACKAGES = ("torch", "numpy", "speechconv")
 
 
 class RunFolder:
-    """Files of one run; each is written whole or not at all.
+    """Files of one run; each is written whole or not at all, but the log, which grows by lines.
 
     Args:
         path: made when it is first written to.
@@ -49,62 +52,93 @@ class RunFolder:
             Whether there is a checkpoint to go on from.
 
         Raises:
-            ValueError: the folder is another config's.
+            ValueError: the folder is another config's, or none of a run.
         """
-        digest = fingerprint(config)
+        config = json.loads(json.dumps(config))  # as config() gives it back: no tuples
         if (self.path / "config.json").exists():
-            theirs = self.read("config.json")
-            if theirs["fingerprint"] != digest:
+            theirs = self.config()
+            if theirs != config:
                 raise ValueError(
-                    f"{self.path} was trained by another config: {_first_difference(theirs['config'], config)}; "
+                    f"{self.path} was trained by another config: {_first_difference(theirs, config)}; "
                     "choose another --output, or remove that folder."
                 )
         else:
-            self.write("config.json", {"config": config, "fingerprint": digest, "versions": versions()})
+            self.write("config.json", {"config": config, "fingerprint": fingerprint(config), "versions": versions()})
         return (self.path / "checkpoint.pt").exists()
 
     def config(self) -> dict[str, Any]:
-        return self.read("config.json")["config"]
+        """What `begin` was given.
+
+        Raises:
+            FileNotFoundError: the folder has no config.json.
+            ValueError: it is not one of a run.
+        """
+        content = self.read("config.json")
+        if not isinstance(content, dict) or not isinstance(content.get("config"), dict):
+            raise ValueError(f"{self.path / 'config.json'} is not a run's; expected a folder which train.py made.")
+        return content["config"]
 
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
-        temporary = self._temporary("checkpoint.pt")
-        torch.save(dict(state), temporary)
-        os.replace(temporary, self.path / "checkpoint.pt")
+        """Put it in the place of the one before.
+
+        Raises:
+            OSError: the disk is full; the one before is left as it was.
+        """
+        content = io.BytesIO()  # torch.save into a file would not tell that the disk is full
+        torch.save(dict(state), content)
+        with whole_path(self._made("checkpoint.pt")) as temporary:
+            temporary.write_bytes(content.getbuffer())
 
     def checkpoint(self) -> dict[str, Any]:
         """What `save_checkpoint` was last given.
 
         Raises:
             FileNotFoundError: it has not been called yet.
+            ValueError: what is there is no checkpoint.
         """
         path = self.path / "checkpoint.pt"
         if not path.is_file():
             raise FileNotFoundError(f"{self.path} holds no checkpoint yet; expected a run that train.py has begun.")
+        if not zipfile.is_zipfile(path):
+            raise ValueError(f"{path} is damaged; remove it, and train.py begins anew.")
         return torch.load(path, map_location="cpu", weights_only=True)
 
     def log(self, line: Mapping[str, Any]) -> None:
         with open(self.path / "log.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
+    def cut_log(self, step: int) -> None:
+        """Take back the lines behind `step`, and one that a kill left unfinished: what they tell is done again."""
+        path = self.path / "log.jsonl"
+        lines = path.read_text("utf-8").splitlines(keepends=True) if path.is_file() else []
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+        if kept != lines:
+            with whole_text(path) as file:
+                file.writelines(kept)
+
     def write(self, name: str, content: Any) -> None:
-        temporary = self._temporary(name)
-        temporary.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-        os.replace(temporary, self.path / name)
+        with whole_text(self._made(name)) as file:
+            file.write(json.dumps(content, indent=1) + "\n")
 
     def read(self, name: str) -> Any:
         """What JSON file `name` holds.
 
         Raises:
             FileNotFoundError: the folder has none.
+            ValueError: it is no JSON.
         """
         path = self.path / name
         if not path.is_file():
             raise FileNotFoundError(f"{self.path} holds no {name}; expected the folder of a run, which train.py makes.")
-        return json.loads(path.read_text("utf-8"))
+        try:
+            return json.loads(path.read_text("utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} is not valid JSON: {error}") from None
 
-    def _temporary(self, name: str) -> Path:
+    def _made(self, name: str) -> Path:
+        """Where a file goes, in a folder that is there."""
         self.path.mkdir(parents=True, exist_ok=True)
-        return self.path / f".{name}.tmp"
+        return self.path / name
 
 
 def fingerprint(config: Mapping[str, Any]) -> str:

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import jiwer
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,6 +53,7 @@ def score(references: Sequence[Sequence[str]], hypotheses: Sequence[Sequence[str
 
     Raises:
         ValueError: no utterance, one without words, or another number of hypotheses.
+        ImportError: jiwer is not installed.
 
     >>> score([["one", "two"], ["six"]], [["one"], ["six", "six"]])
     Scores(errors=(1, 1), words=(2, 1))
@@ -62,6 +62,10 @@ def score(references: Sequence[Sequence[str]], hypotheses: Sequence[Sequence[str
         raise ValueError("the test set is empty, or an utterance in it has no words; there is nothing to score.")
     if len(references) != len(hypotheses):
         raise ValueError(f"expected {len(references)} hypotheses, one an utterance, got {len(hypotheses)}.")
+    try:
+        import jiwer
+    except ImportError as error:
+        raise ImportError(f"jiwer, which counts errors, does not load ({error}); pip install jiwer.") from None
     errors = []
     for reference, hypothesis in zip(references, hypotheses, strict=True):
         found = jiwer.process_words(" ".join(reference), " ".join(hypothesis))

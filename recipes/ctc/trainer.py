@@ -23,6 +23,7 @@ from recipes.ctc.processes import Processes
 from recipes.ctc.recogniser import Mask, Recogniser
 from recipes.ctc.run_folder import RunFolder
 from recipes.ctc.vocabulary import BLANK
+from speechconv.checks import check_count, check_number
 
 Precision = Literal["float32", "bfloat16"]
 ALONE = Processes()
@@ -65,6 +66,9 @@ class Training:
         batch: utterances of a step; at most, where their seconds are limited too.
         seed: of everything that is random.
         log_every, save_every: steps.
+
+    Raises:
+        ValueError: a count below 1, or a number outside its range.
     """
 
     steps: int = 1000
@@ -77,6 +81,16 @@ class Training:
     seed: int = 0
     log_every: int = 50
     save_every: int = 200
+
+    def __post_init__(self) -> None:
+        for count in ("steps", "batch", "log_every", "save_every"):
+            check_count(count, getattr(self, count))
+        for count in ("warmup", "seed"):
+            check_count(count, getattr(self, count), 0)
+        for number in ("learning_rate", "clip"):
+            check_number(number, getattr(self, number), above=0)
+        for number in ("weight_decay", "front_rate"):
+            check_number(number, getattr(self, number), least=0)
 
 
 class Writer(Protocol):
@@ -129,6 +143,8 @@ def train(
     optimiser = torch.optim.AdamW(groups(model, settings), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, settings))
     first = _restore(model, optimiser, schedule, processes.from_first(run.checkpoint)) if resume else 0
+    if processes.first:
+        run.cut_log(first)
     model.train()
     total, tokens, started = 0.0, 0, time.perf_counter()
     for step in range(first, settings.steps):

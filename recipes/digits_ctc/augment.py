@@ -1,9 +1,8 @@
-"""What training does to its utterances: other speeds, levels, rooms' colours and noises; holes in the frames.
+"""What training does to the sound of its utterances: other speeds, levels, rooms' colours and noises.
 
 speed       resampled, so that pitch and formants move with it
-tilt        y[n] = x[n] + a x[n - 1]: darker for a > 0, brighter for a < 0
+equaliser   a gain at each of a few frequencies, straight lines in dB between them
 noise       white to brown, at a given ratio to the whole
-SpecAugment stretches of time and of channels set to the utterance's mean
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from functools import cache
 
 import numpy as np
 import soxr
-import torch
 from numpy.typing import NDArray
 from scipy.signal import oaconvolve
-from torch import Tensor
 
-from recipes.digits_ctc.corpus import SAMPLE_RATE, Samples
+from recipes.ctc.recordings import Samples
+from recipes.ctc.spec_augment import Holes
+from recipes.digits_ctc.corpus import SAMPLE_RATE
 
 KNOTS, TAPS = 6, 128
 """Of the equaliser: its frequencies, and the taps of its filter."""
@@ -29,8 +28,8 @@ NOISE_SAMPLES = 1 << 18
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """Ranges that are drawn from evenly.
+class Augmentation(Holes):
+    """Ranges that are drawn from evenly; and SpecAugment's holes in the frames.
 
     Args:
         speeds: factors, one an utterance.
@@ -39,8 +38,6 @@ class Augmentation:
         equaliser_db: gain of each of the equaliser's frequencies, smallest and largest.
         snr_db: of the noise, smallest and largest.
         noisy: share of utterances that get noise.
-        time_masks, time_mask: how many stretches of time are blotted out, and the longest of them in frames.
-        channel_masks, channel_mask: the same of channels, the longest as a share of them.
     """
 
     speeds: Sequence[float] = (0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2)
@@ -49,10 +46,6 @@ class Augmentation:
     equaliser_db: tuple[float, float] = (-12.0, 12.0)
     snr_db: tuple[float, float] = (5.0, 40.0)
     noisy: float = 0.7
-    time_masks: int = 2
-    time_mask: int = 10
-    channel_masks: int = 2
-    channel_mask: float = 0.15
 
     def sound(self, wav: Samples, generator: np.random.Generator) -> Samples:
         """An utterance as another microphone in another room may have had it."""
@@ -100,36 +93,3 @@ def faster(wav: Samples, speed: float) -> Samples:
     6400
     """
     return wav if speed == 1 else soxr.resample(wav, SAMPLE_RATE * speed, SAMPLE_RATE)
-
-
-@dataclass(frozen=True)
-class SpecAugment:
-    """Holes in the frames of a batch.
-
-    Source: Park et al. 2019, SpecAugment (arXiv 1904.08779).
-    """
-
-    augmentation: Augmentation
-    seed: int
-
-    def __call__(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """(batch, frames, channels) with each row's holes at the row's own mean."""
-        generator = np.random.default_rng(self.seed)
-        own, channels = self.augmentation, frames.shape[2]
-        keep = np.ones(frames.shape, bool)
-        widest = max(1, round(own.channel_mask * channels))
-        for row, count in enumerate(lengths.tolist()):
-            for _ in range(own.time_masks):
-                start, stop = _stretch(count, min(own.time_mask, count // 4), generator)
-                keep[row, start:stop] = False
-            for _ in range(own.channel_masks):
-                start, stop = _stretch(channels, widest, generator)
-                keep[row, :, start:stop] = False
-        mean = frames.sum((1, 2), keepdim=True) / (lengths[:, None, None].clip(min=1) * channels)
-        return torch.where(torch.from_numpy(keep).to(frames.device), frames, mean.detach())
-
-
-def _stretch(size: int, longest: int, generator: np.random.Generator) -> tuple[int, int]:
-    length = int(generator.integers(longest + 1))
-    start = int(generator.integers(size - length + 1))
-    return start, start + length

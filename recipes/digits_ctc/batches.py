@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from recipes.ctc.recordings import Samples
+from recipes.ctc.spec_augment import SpecAugment
 from recipes.ctc.trainer import Batch
-from recipes.digits_ctc.augment import Augmentation, SpecAugment, faster
-from recipes.digits_ctc.corpus import DIGITS, Clip, Samples, read
+from recipes.digits_ctc.augment import Augmentation, faster
+from recipes.digits_ctc.corpus import DIGITS, Clip, read
 from recipes.digits_ctc.utterances import MOST, Utterance, at_random, by_speaker
 
 

@@ -6,8 +6,11 @@ python recipes/digits_ctc/compare.py --data FSDD --output runs --jobs 2
 from __future__ import annotations
 
 import argparse
+import shlex
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,8 +19,41 @@ from pathlib import Path
 from recipes.ctc.command import run_command
 from recipes.digits_ctc.config import SETTINGS, front_ends
 from recipes.digits_ctc.corpus import DATA_HELP, find_clips, folds
+from speechconv.checks import check_count
 
 HERE = Path(__file__).parent
+
+
+class Children:
+    """Processes that several threads wait for, and that are stopped together."""
+
+    def __init__(self) -> None:
+        self._running, self._stopped = set[subprocess.Popen[str]](), False
+        self._lock = threading.Lock()
+
+    def run(self, command: Sequence[str]) -> None:
+        """Wait until it is done.
+
+        Raises:
+            ValueError: it failed, or was stopped; with the last that it said.
+        """
+        with self._lock:
+            if self._stopped:
+                raise ValueError(f"{shlex.join(command)} is not started any more.")
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            self._running.add(process)
+        _, said = process.communicate()
+        with self._lock:
+            self._running.remove(process)
+        if process.returncode:
+            last = (said.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
+            raise ValueError(f"{shlex.join(command)} failed: {last}")
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            for process in self._running:
+                process.terminate()
 
 
 @dataclass(frozen=True)
@@ -37,19 +73,16 @@ class Job:
         name = self.config + ("-live" if self.live else "")
         return self.output / name / f"{self.fold}-seed{self.seed}"
 
-    def __call__(self) -> str:
+    def work(self, children: Children) -> str:
         """Train and test, in processes of one thread."""
         if not (self.run / "metrics.json").exists():
             train = ["train.py", "--config", self.config, "--fold", self.fold, "--seed", str(self.seed), *self.options]
-            self._python(*train, *["--live"] * self.live, "--output", str(self.run))
-            self._python("evaluate.py", str(self.run))
+            children.run(self._python(*train, *["--live"] * self.live, "--output", str(self.run)))
+            children.run(self._python("evaluate.py", str(self.run)))
         return f"{self.run} done"
 
-    def _python(self, script: str, *arguments: str) -> None:
-        command = [sys.executable, str(HERE / script), *arguments, "--data", *map(str, self.data), "--threads", "1"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise ValueError(f"{' '.join(command)} failed: {done.stderr.strip().splitlines()[-1]}")
+    def _python(self, script: str, *arguments: str) -> list[str]:
+        return [sys.executable, str(HERE / script), *arguments, "--data", *map(str, self.data), "--threads", "1"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -63,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, help="instead of the settings'")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, of one thread each")
     args = parser.parse_args(arguments)
-    run_command(lambda: compare(list(jobs(args)), args.jobs))
+    run_command(lambda: compare(list(jobs(args)), args.jobs), resumes=True)
 
 
 def jobs(args: argparse.Namespace) -> Iterator[Job]:
@@ -80,10 +113,22 @@ def jobs(args: argparse.Namespace) -> Iterator[Job]:
 
 
 def compare(work: Sequence[Job], at_once: int) -> None:
-    with ThreadPoolExecutor(at_once) as pool:
-        for number, message in enumerate(pool.map(Job.__call__, work), 1):
-            print(f"{number}/{len(work)} {message}", flush=True)
+    """All of them, `at_once` at a time. A fault of one, or Ctrl-C, stops those that run; the next start resumes them.
+
+    Raises:
+        ValueError: one of them failed.
+    """
+    children = Children()
+    with ThreadPoolExecutor(check_count("jobs", at_once)) as pool:
+        try:
+            for number, message in enumerate(pool.map(lambda job: job.work(children), work), 1):
+                print(f"{number}/{len(work)} {message}", flush=True)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            children.stop()
+            raise
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # kill, too, must leave no training behind
     main()

@@ -11,21 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from recipes.ctc.recordings import Samples, read_recording
 from recipes.ctc.vocabulary import Vocabulary
-from speechconv.audio.error import AudioError
-from speechconv.audio.files import AudioFile
-
-Samples = NDArray[np.float32]
 
 SAMPLE_RATE = 8000
 DIGITS = Vocabulary(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"))
 DATA_HELP = "folders with recordings/{digit}_{speaker}_{take}.wav, or with clips.json"
 OFFICIAL_TAKES = 5
 """The first takes of each digit and speaker are the official test set."""
-NAME = re.compile(r"(\d)_([^_]+)_(\d+)\.(wav|flac)")
+NAME = re.compile(r"(\d)_(.+)_(\d+)\.(wav|flac)")
 
 
 @dataclass(frozen=True)
@@ -69,7 +63,10 @@ class Fold:
     def __post_init__(self) -> None:
         for part, clips in (("train", self.training), ("test", self.test)):
             if not clips:
-                raise ValueError(f"fold {self.name!r} is empty: no recording is left to {part} on.")
+                raise ValueError(
+                    f"fold {self.name!r} is empty: no recording is left to {part} on; take more speakers or takes, or "
+                    "another fold."
+                )
 
 
 def find_clips(*data: Path) -> list[Clip]:
@@ -117,16 +114,25 @@ def official(clips: Sequence[Clip]) -> Fold:
     return Fold("official", training, tuple(clip for clip in clips if clip.take < OFFICIAL_TAKES))
 
 
+def listed_names(text: str) -> list[str]:
+    """Speakers out of a list with commas, each once, in order.
+
+    >>> listed_names("theo, lucas,theo")
+    ['lucas', 'theo']
+    """
+    return sorted({name for name in map(str.strip, text.split(",")) if name})
+
+
 def of_speakers(clips: Sequence[Clip], names: Sequence[str]) -> tuple[Clip, ...]:
     """All recordings of some speakers.
 
     Raises:
-        ValueError: a speaker that is not there.
+        ValueError: a speaker that is not there, or none named.
     """
     known = speakers(clips)
     unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ValueError(f"no speaker {', '.join(unknown)} in the data; it has {', '.join(known)}.")
+    if unknown or not names:
+        raise ValueError(f"no speaker {', '.join(unknown) or 'is named'} in the data; it has {', '.join(known)}.")
     return tuple(clip for clip in clips if clip.speaker in names)
 
 
@@ -149,7 +155,7 @@ def fold_named(clips: Sequence[Clip], name: str) -> Fold:
     if name == "official":
         return official(clips)
     if name.startswith("without-"):
-        return leave_out(clips, name.removeprefix("without-").split(","))
+        return leave_out(clips, listed_names(name.removeprefix("without-")))
     raise ValueError(f"fold (={name!r}) must be official or without-SPEAKER[,SPEAKER ...].")
 
 
@@ -162,16 +168,10 @@ def read(clip: Clip) -> Samples:
     """The samples of a recording.
 
     Raises:
-        ValueError: a file that cannot be read, has another sample rate, or two channels.
+        ValueError: as `read_recording`; or a file that ends before its list does.
     """
-    try:
-        with AudioFile(clip.path) as file:
-            if (file.sample_rate, file.channels) != (SAMPLE_RATE, 1):
-                raise ValueError(
-                    f"{clip.path} has {file.sample_rate} Hz and {file.channels} channel(s); this recipe takes "
-                    f"{SAMPLE_RATE} Hz and one."
-                )
-            whole = np.concatenate(list(file.blocks()))[:, 0]
-    except AudioError as error:
-        raise ValueError(f"{clip.path}: {error}") from None
-    return whole[clip.start :] if clip.samples is None else whole[clip.start : clip.start + clip.samples]
+    whole = read_recording(clip.path, SAMPLE_RATE)
+    end = len(whole) if clip.samples is None else clip.start + clip.samples
+    if not 0 <= clip.start < end <= len(whole):
+        raise ValueError(f"{clip.path} has {len(whole)} samples; its list speaks of {clip.start} to {end}.")
+    return whole[clip.start : end]

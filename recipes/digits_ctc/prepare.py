@@ -15,7 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from recipes.ctc.command import run_command
-from recipes.digits_ctc.corpus import DATA_HELP, SAMPLE_RATE, Fold, find_clips, folds, leave_out, read, speakers
+from recipes.digits_ctc.corpus import (
+    DATA_HELP,
+    SAMPLE_RATE,
+    Fold,
+    find_clips,
+    folds,
+    leave_out,
+    listed_names,
+    read,
+    speakers,
+)
 from recipes.digits_ctc.utterances import TEST_SEED, connected
 
 
@@ -32,7 +42,7 @@ def prepare(data: Sequence[Path], output: Path, test_speakers: str | None) -> No
     clips = find_clips(*data)
     seconds = sum(len(read(clip)) for clip in clips) / SAMPLE_RATE
     print(f"{len(clips)} recordings, {seconds / 60:.1f} minutes, speakers {', '.join(speakers(clips))}")
-    chosen = folds(clips) if test_speakers is None else [leave_out(clips, test_speakers.split(","))]
+    chosen = folds(clips) if test_speakers is None else [leave_out(clips, listed_names(test_speakers))]
     output.mkdir(parents=True, exist_ok=True)
     for fold in chosen:
         content = described(fold)

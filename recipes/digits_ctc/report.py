@@ -42,12 +42,18 @@ class Result:
     metrics: dict[tuple[str, str], dict[str, Any]]
 
     def scores(self, *, official: bool) -> list[Scores]:
-        """Of the official split, or of the folds that leave speakers out."""
-        return [
-            Scores(**{key: tuple(value) for key, value in metrics["connected"].items()})
-            for (fold, _), metrics in self.metrics.items()
-            if (fold == OFFICIAL) == official
-        ]
+        """Of the official split, or of the folds that leave speakers out; one a fold, all its seeds in it.
+
+        Raises:
+            ValueError: seeds of a fold that were tested on other utterances.
+        """
+        folds: dict[str, list[dict[str, list[int]]]] = {}
+        for (fold, _), metrics in self.metrics.items():
+            if (fold == OFFICIAL) == official:
+                folds.setdefault(fold, []).append(metrics["connected"])
+        if any(seed["words"] != seeds[0]["words"] for seeds in folds.values() for seed in seeds):
+            raise ValueError(f"the seeds of {self.name} were tested on other utterances; test them on the same data.")
+        return [together(seeds) for seeds in folds.values()]
 
     def rates(self, baseline: Result | None, *, official: bool) -> list[str]:
         """Word error rate, and its difference from the baseline's."""
@@ -119,6 +125,17 @@ def by_speaker(results: Sequence[Result]) -> str:
         ]
         rows.append([result.name, *(f"{100 * np.mean(found):.1f}" if found else "" for found in rates)])
     return table(rows)
+
+
+def together(seeds: Sequence[dict[str, list[int]]]) -> Scores:
+    """Several tests on the same utterances as one: more seeds are no more utterances, and narrow no interval.
+
+    >>> together([{"errors": [1, 0], "words": [3, 4]}, {"errors": [2, 0], "words": [3, 4]}])
+    Scores(errors=(3, 0), words=(6, 8))
+    """
+    errors = tuple(map(sum, zip(*(seed["errors"] for seed in seeds), strict=True)))
+    words = tuple(map(sum, zip(*(seed["words"] for seed in seeds), strict=True)))
+    return Scores(errors, words)
 
 
 def signed(interval: Interval) -> str:

@@ -18,8 +18,9 @@ from torch import Tensor
 
 import speechconv as sc
 from recipes.ctc.command import run_command
+from recipes.ctc.recordings import Samples
 from recipes.ctc.run_folder import RunFolder
-from recipes.digits_ctc.corpus import SAMPLE_RATE, Samples, find_clips, fold_named, read
+from recipes.digits_ctc.corpus import SAMPLE_RATE, find_clips, fold_named, read
 from recipes.digits_ctc.recognise import Heard, listen, open_recogniser
 from recipes.digits_ctc.utterances import TEST_SEED, connected
 from speechconv.audio.error import AudioError

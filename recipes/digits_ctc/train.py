@@ -21,6 +21,7 @@ from recipes.ctc.trainer import tensorboard, train
 from recipes.digits_ctc.batches import Batches
 from recipes.digits_ctc.config import SETTINGS, Config, front_ends, load_config
 from recipes.digits_ctc.corpus import DATA_HELP, Fold, find_clips, fold_named
+from speechconv.checks import check_count
 from speechconv.memory import keep_freed_memory
 
 
@@ -34,14 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--settings", type=Path, default=SETTINGS, help="TOML of what all front-ends share")
     parser.add_argument("--steps", type=int, help="instead of the settings'")
     parser.add_argument("--seed", type=int, help="instead of the settings'")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of torch (default: all cores)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of torch (default: all cores)")
     args = parser.parse_args(arguments)
-    run_command(lambda: _train(args))
+    run_command(lambda: _train(args), resumes=True)
 
 
 def _train(args: argparse.Namespace) -> None:
     keep_freed_memory()
-    torch.set_num_threads(args.threads)
+    torch.set_num_threads(check_count("threads", args.threads))
     config = load_config(args.config, settings=args.settings, live=args.live, steps=args.steps, seed=args.seed)
     fold = fold_named(find_clips(*args.data), args.fold)
     run = RunFolder(args.output or Path("runs") / config.name / f"{fold.name}-seed{config.training.seed}")
@@ -59,6 +60,7 @@ def train_run(config: Config, fold: Fold, run: RunFolder) -> None:
     """
     resume = run.begin(config.record(fold))
     model = config.build()
+    model.as_pipeline()  # a front-end that it refuses is refused before the training
     batches = Batches(fold.training, config.augmentation, config.training.batch, config.training.seed)
     with tensorboard(run.path) as writers:
         train(model, batches, config.training, run, resume=resume, writers=writers)

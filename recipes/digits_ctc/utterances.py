@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recipes.digits_ctc.corpus import SAMPLE_RATE, Clip, Samples, speakers
+from recipes.ctc.recordings import Samples
+from recipes.digits_ctc.corpus import SAMPLE_RATE, Clip, speakers
 
 TEST_PAUSES = (0.02, 0.25)
 """Seconds before, between and behind the digits of test utterances, shortest and longest."""

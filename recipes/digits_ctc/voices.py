@@ -8,9 +8,6 @@ Written as the Free Spoken Digit Dataset is, with takes from 5 on: all of them a
 from __future__ import annotations
 
 import argparse
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,8 +15,10 @@ import numpy as np
 import soundfile
 import soxr
 
+from audio_samples.espeak_voice import espeak_version, spoken, trimmed
 from recipes.ctc.command import run_command
-from recipes.digits_ctc.corpus import DIGITS, OFFICIAL_TAKES, SAMPLE_RATE, Samples
+from recipes.ctc.recordings import Samples
+from recipes.digits_ctc.corpus import DIGITS, OFFICIAL_TAKES, SAMPLE_RATE
 
 VOICES = {
     "usm1": "en-us+m1",
@@ -35,8 +34,6 @@ VOICES = {
 }
 """A speaker's name here, and espeak-ng's. The variants m7 and f5 are audio_samples', for the test."""
 TAKES = (("-s", "140", "-p", "40"), ("-s", "170", "-p", "50"), ("-s", "200", "-p", "60"))
-SILENCE = 0.01
-"""Of the peak: what is softer at either end is cut off."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -51,9 +48,9 @@ def write(output: Path) -> int:
 
     Raises:
         FileNotFoundError: espeak-ng is not installed.
+        ValueError: it fails.
     """
-    if shutil.which("espeak-ng") is None:
-        raise FileNotFoundError("espeak-ng was not found; apt-get install espeak-ng, or brew install espeak-ng.")
+    espeak_version()
     folder = output / "recordings"
     folder.mkdir(parents=True, exist_ok=True)
     count = 0
@@ -67,14 +64,9 @@ def write(output: Path) -> int:
 
 def say(word: str, voice: str, *manner: str) -> Samples:
     """A word by espeak-ng, at 8 kHz, without silence at its ends, its peak half of full scale."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "word.wav")
-        subprocess.run(["espeak-ng", "-v", voice, *manner, "-w", str(path), word], check=True)
-        sound, rate = soundfile.read(path, dtype="float32")
-    sound = soxr.resample(sound, rate, SAMPLE_RATE)
-    peak = np.abs(sound).max()
-    loud = np.flatnonzero(np.abs(sound) > SILENCE * peak)
-    return sound[loud[0] : loud[-1] + 1] * (0.5 / peak)
+    sound, rate = spoken(word, voice, *manner)
+    sound = trimmed(soxr.resample(sound.astype(np.float32), rate, SAMPLE_RATE))
+    return sound * (0.5 / np.abs(sound).max())
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from recipes.ctc.processes import Processes
+from recipes.ctc.spec_augment import Holes, SpecAugment
 from recipes.ctc.trainer import Batch
-from recipes.digits_ctc.augment import Augmentation, SpecAugment
 from recipes.librispeech_ctc.corpus import SAMPLE_RATE, read
 from recipes.librispeech_ctc.examples import Example
 from speechconv.checks import check_count
@@ -44,20 +44,20 @@ class Batching:
 
 
 @dataclass(frozen=True)
-class Holes:
-    """SpecAugment's holes, each row's drawn for itself: they do not depend on what else is in the batch.
+class RowByRow:
+    """SpecAugment, each row's holes drawn for itself: they do not depend on what else is in the batch.
 
     Args:
-        augmentation: how many and how long.
+        holes: how many and how long.
         seeds: of each row.
     """
 
-    augmentation: Augmentation
+    holes: Holes
     seeds: tuple[int, ...]
 
     def __call__(self, frames: Tensor, lengths: Tensor) -> Tensor:
         rows = zip(self.seeds, frames.split(1), lengths.split(1), strict=True)
-        return torch.cat([SpecAugment(self.augmentation, seed)(row, length) for seed, row, length in rows])
+        return torch.cat([SpecAugment(self.holes, seed)(row, length) for seed, row, length in rows])
 
 
 class Batches:
@@ -66,7 +66,7 @@ class Batches:
     Args:
         examples: all that may be used.
         batching: how much a batch holds.
-        augmentation: SpecAugment's part of it; None: no holes.
+        holes: SpecAugment's; None: none.
         seed: of everything random.
         most: utterances of a batch at most, over all processes together.
         processes: that share each batch.
@@ -82,13 +82,13 @@ class Batches:
         self,
         examples: Sequence[Example],
         batching: Batching,
-        augmentation: Augmentation | None,
+        holes: Holes | None,
         *,
         seed: int,
         most: int,
         processes: Processes,
     ) -> None:
-        self.examples, self.augmentation, self.seed, self.processes = examples, augmentation, seed, processes
+        self.examples, self.holes, self.seed, self.processes = examples, holes, seed, processes
         seconds = np.array([one.utterance.samples for one in examples]) / SAMPLE_RATE
         if seconds.max() > batching.seconds:
             raise ValueError(
@@ -114,7 +114,7 @@ class Batches:
             lengths=torch.tensor([len(sound) for sound in sounds], dtype=torch.int64),
             tokens=torch.cat(tokens) if tokens else torch.zeros(0, dtype=torch.int64),
             counts=torch.tensor([len(one) for one in tokens], dtype=torch.int64),
-            mask=Holes(self.augmentation, tuple(seeds[own].tolist())) if self.augmentation else None,
+            mask=RowByRow(self.holes, tuple(seeds[own].tolist())) if self.holes else None,
         )
 
     def utterances(self, step: int) -> Integers:

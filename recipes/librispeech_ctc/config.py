@@ -18,9 +18,9 @@ from torch import nn
 
 import speechconv as sc
 from recipes.ctc.recogniser import Recogniser
+from recipes.ctc.spec_augment import Holes
 from recipes.ctc.trainer import Precision, Training
 from recipes.ctc.vocabulary import Vocabulary
-from recipes.digits_ctc.augment import Augmentation
 from recipes.librispeech_ctc.acoustic import Acoustic
 from recipes.librispeech_ctc.batches import Batching
 from recipes.librispeech_ctc.corpus import SAMPLE_RATE
@@ -31,10 +31,8 @@ from speechconv.pipeline import open_pipeline
 SETTINGS = Path(__file__).parent / "settings.toml"
 RECIPE = "librispeech_ctc"
 TABLES = ("acoustic", "training", "batches", "spec_augment")
-HOLES = ("time_masks", "time_mask", "channel_masks", "channel_mask")
-"""SpecAugment's part of `Augmentation`; this recipe leaves the sound as it is."""
 
-Part = TypeVar("Part", Acoustic, Training, Batching, Augmentation)
+Part = TypeVar("Part", Acoustic, Training, Batching, Holes)
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class Config:
     acoustic: Acoustic
     training: Training
     batches: Batching
-    holes: Augmentation | None
+    holes: Holes | None
     precision: Precision = "float32"
 
     def record(self, front: sc.Pipeline, vocabulary: Vocabulary, examples: Examples) -> dict[str, Any]:
@@ -64,7 +62,7 @@ class Config:
             "acoustic": asdict(self.acoustic),
             "training": asdict(self.training),
             "batches": asdict(self.batches),
-            "spec_augment": self.holes and {key: getattr(self.holes, key) for key in HOLES},
+            "spec_augment": self.holes and asdict(self.holes),
             "precision": self.precision,
         }
 
@@ -90,13 +88,11 @@ def load_config(settings: Path = SETTINGS, *, precision: Precision = "float32", 
     check_known(tables, TABLES, "table", str(settings))
     given = {key: value for key, value in training.items() if value is not None}
     holes = tables.get("spec_augment")
-    if holes is not None:
-        check_known(holes, HOLES, "key", str(settings))
     return Config(
         acoustic=_part(Acoustic, tables.get("acoustic", {}), settings),
         training=_part(Training, tables.get("training", {}) | given, settings),
         batches=_part(Batching, tables.get("batches", {}), settings),
-        holes=None if holes is None else _part(Augmentation, holes, settings),
+        holes=None if holes is None else _part(Holes, holes, settings),
         precision=precision,
     )
 

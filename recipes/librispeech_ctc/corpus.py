@@ -10,13 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from speechconv.audio.error import AudioError
-from speechconv.audio.files import AudioFile
-
-Samples = NDArray[np.float32]
+from recipes.ctc.recordings import Samples, num_samples, read_recording
 
 SAMPLE_RATE = 16000
 DATA_HELP = "folders with SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt and *.flac, such as LibriSpeech/train-clean-100"
@@ -73,7 +67,7 @@ def _in_chapter(chapter: Path) -> Iterator[Utterance]:
     _check_same(listed, "transcripts without a recording", [name for name in texts if name not in recordings])
     _check_same(listed, "recordings without a transcript", [name for name in recordings if name not in texts])
     for name, path in recordings.items():
-        yield Utterance(path, texts[name], _samples(path))
+        yield Utterance(path, texts[name], num_samples(path, SAMPLE_RATE))
 
 
 def transcripts(listed: Path) -> dict[str, str]:
@@ -101,30 +95,10 @@ def _check_same(listed: Path, fault: str, names: Sequence[str]) -> None:
         raise ValueError(f"{listed.parent}: {fault}: {names[0]}{more}; complete the chapter, or leave them out.")
 
 
-def _samples(path: Path) -> int:
-    """By the file's header."""
-    try:
-        with AudioFile(path) as file:
-            if (file.sample_rate, file.channels) != (SAMPLE_RATE, 1):
-                raise ValueError(
-                    f"{path} has {file.sample_rate} Hz and {file.channels} channel(s); this recipe takes "
-                    f"{SAMPLE_RATE} Hz and one."
-                )
-            if not file.num_samples:
-                raise ValueError(f"{path} holds no samples, or its header does not tell how many.")
-            return file.num_samples
-    except AudioError as error:
-        raise ValueError(f"{path} {error}") from None
-
-
 def read(utterance: Utterance) -> Samples:
     """The samples of a recording.
 
     Raises:
         ValueError: a file that cannot be read any more, or is damaged.
     """
-    try:
-        with AudioFile(utterance.path) as file:
-            return np.concatenate(list(file.blocks()))[:, 0]
-    except AudioError as error:
-        raise ValueError(f"{utterance.path} {error}") from None
+    return read_recording(utterance.path, SAMPLE_RATE)

@@ -43,10 +43,13 @@ def evaluate(run: RunFolder, data: Sequence[Path], device: torch.device) -> dict
 
     Raises:
         FileNotFoundError: no run, none with a checkpoint yet, or no data.
-        ValueError: transcripts that the run's vocabulary cannot tell, or a corpus at fault.
+        ValueError: transcripts that the run's vocabulary cannot tell, a corpus at fault, or two folders of one name.
     """
+    parts = {part.resolve().name: part for part in data}
+    if len(parts) < len(data):
+        raise ValueError(f"{' '.join(map(str, data))}: metrics are kept by a folder's name; test them one by one.")
     trained = load_trained(run, device)
-    metrics = {part.name: measured(trained, part) for part in data}
+    metrics = {name: measured(trained, part) for name, part in parts.items()}
     run.write("metrics.json", metrics)
     return metrics
 

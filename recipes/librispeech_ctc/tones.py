@@ -16,7 +16,8 @@ import numpy as np
 import soundfile
 
 from recipes.ctc.command import run_command
-from recipes.librispeech_ctc.corpus import SAMPLE_RATE, Samples
+from recipes.ctc.recordings import Samples
+from recipes.librispeech_ctc.corpus import SAMPLE_RATE
 
 WORDS = ("ABBEY", "BAD", "CAB", "DEAF", "FACE", "FADE", "DEED", "ACE")
 LETTERS = "ABCDEFY "

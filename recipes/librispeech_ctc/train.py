@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
     parser.add_argument("--readers", type=int, default=2, help="threads that read recordings ahead (default: 2)")
     args = parser.parse_args(arguments)
-    run_command(lambda: _train(args))
+    run_command(lambda: _train(args), resumes=True)
 
 
 def _train(args: argparse.Namespace) -> None:

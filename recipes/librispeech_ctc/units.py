@@ -11,9 +11,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
-
-import sentencepiece
+from typing import Any, Protocol
 
 from recipes.ctc.vocabulary import Vocabulary
 
@@ -57,11 +55,13 @@ class Pieces:
     Raises:
         FileNotFoundError: no such file.
         ValueError: no such model.
+        ImportError: sentencepiece is not installed.
     """
 
     def __init__(self, model: Path) -> None:
         if not model.is_file():
             raise FileNotFoundError(f"no vocabulary {model}; expected {CHARACTERS}, or a file that prepare.py made.")
+        sentencepiece = _sentencepiece()
         try:
             self._processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
         except RuntimeError:
@@ -84,8 +84,9 @@ def train_pieces(texts: Sequence[str], size: int, model: Path) -> None:
 
     Raises:
         ValueError: more pieces than the transcripts can give, or fewer than they have characters.
+        ImportError: sentencepiece is not installed.
     """
-    trained = io.BytesIO()
+    sentencepiece, trained = _sentencepiece(), io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(texts),
@@ -128,3 +129,14 @@ def spaced(text: str) -> str:
     'A▁HAT'
     """
     return text.replace(" ", SPACE)
+
+
+def _sentencepiece() -> Any:
+    try:
+        import sentencepiece
+    except ImportError as error:
+        raise ImportError(
+            f"sentencepiece, which finds pieces of words, does not load ({error}); pip install sentencepiece, or take "
+            f"--vocabulary {CHARACTERS}."
+        ) from None
+    return sentencepiece

@@ -37,7 +37,7 @@ class Frontend(Plug, AbsFrontend):
     """A pipeline, or a layer that takes a waveform, as an `AbsFrontend`.
 
     Args:
-        source: a preset such as "logmel", FILE.toml, FILE.safetensors, or the module itself.
+        source: a preset such as "logmel", FILE.toml, FILE.safetensors, a training run's folder, or the module itself.
         overrides: other values for the keys of a preset or TOML: {"mel": {"n_mels": 40}}.
 
     Shape:

@@ -49,7 +49,7 @@ class ExtractorConfig:
     """What the YAML of an `Extractor` holds; the words of `speechconv extract`.
 
     Args:
-        pipeline: preset, .toml or .safetensors file.
+        pipeline: preset, .toml or .safetensors file, or a training run's folder.
         overrides: other values for a preset's or TOML file's keys, {"mel.n_mels": 40}.
         random_weights: seed for a pipeline that has no weights of its own; None refuses it.
         device: "cpu", "cuda" or "cuda:N".

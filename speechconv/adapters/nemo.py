@@ -44,7 +44,7 @@ class Preprocessor(Plug, NeuralModule):
     """A pipeline, or a layer that takes a waveform, in the place of NeMo's AudioPreprocessor.
 
     Args:
-        source: a preset such as "logmel", FILE.toml, FILE.safetensors, or the module itself.
+        source: a preset such as "logmel", FILE.toml, FILE.safetensors, a training run's folder, or the module itself.
         overrides: other values for the keys of a preset or TOML: {"mel": {"n_mels": 40}}.
 
     Shape:

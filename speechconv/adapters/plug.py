@@ -38,7 +38,7 @@ from speechconv.layout import WAVEFORM
 from speechconv.pipeline import open_pipeline
 
 Source = str | os.PathLike[str] | Layer
-"""A preset's name, a pipeline's file (.toml, .safetensors), or the module itself."""
+"""A preset's name, a pipeline's file (.toml, .safetensors), the folder of a training run, or the module itself."""
 
 
 class Plug(nn.Module):
@@ -114,7 +114,7 @@ def open_encoder(source: Source, overrides: Mapping[str, Any] | None = None) -> 
     """The encoder of that name, in that file, or as it is.
 
     Args:
-        source: a preset such as "logmel", FILE.toml, FILE.safetensors, or the module itself.
+        source: a preset such as "logmel", FILE.toml, FILE.safetensors, a training run's folder, or the module itself.
         overrides: other values for the keys of a preset or TOML, as `Pipeline.from_preset` takes them.
 
     Raises:

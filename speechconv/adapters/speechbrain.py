@@ -39,7 +39,7 @@ class FrontEnd(Plug):
     """A pipeline, or a layer that takes a waveform, with SpeechBrain's lengths.
 
     Args:
-        source: a preset such as "logmel", FILE.toml, FILE.safetensors, or the module itself.
+        source: a preset such as "logmel", FILE.toml, FILE.safetensors, a training run's folder, or the module itself.
         overrides: other values for the keys of a preset or TOML: {"mel": {"n_mels": 40}}.
 
     Shape:

@@ -234,6 +234,8 @@ def test_an_encoder_is_opened_by_name_by_file_or_taken_as_it_is(tmp_path: Path) 
     assert open_encoder(pipe) is pipe
     wav, _ = ragged(700)
     assert torch.equal(open_encoder(tmp_path / "pipe.safetensors")(wav), pipe(wav))
+    pipe.save(tmp_path / "pipeline.safetensors")
+    assert torch.equal(open_encoder(tmp_path)(wav), pipe(wav))  # as a training run leaves its folder
     assert open_encoder(str(tmp_path / "pipe.toml"), {"mel": {"n_mels": 7}}).channels_after(0) == 7
     assert open_encoder("logmel", {"sample_rate": 8000}).num_frames(800) == 6
 

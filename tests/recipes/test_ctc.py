@@ -155,7 +155,7 @@ def recogniser(seed: int = 0) -> Recogniser:
     return Recogniser(front, acoustic, 8, len(WORDS))
 
 
-SETTINGS = Training(steps=24, learning_rate=3e-2, warmup=4, batch=6, log_every=8, save_every=8)
+SETTINGS = Training(steps=24, learning_rate=3e-2, warmup=4, batch=6, log_every=4, save_every=8)
 
 
 def weights(model: Recogniser) -> list[Tensor]:
@@ -207,6 +207,8 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(tmp_pa
     train(again, tones, SETTINGS, run, resume=True)
     for one, other in zip(weights(whole), weights(again), strict=True):
         assert torch.equal(one, other)
+    log = [json.loads(line)["step"] for line in (run.path / "log.jsonl").read_text().splitlines()]
+    assert log == [4, 8, 12, 16, 20, 24]  # 12, which the stopped one had told, comes once
 
 
 def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
@@ -235,3 +237,11 @@ def test_a_recogniser_of_foreign_parts_does_not_pretend_to_stream() -> None:
     model = Recogniser(sc.Pipeline.from_preset("logmel"), torch.nn.Identity(), 80, 3)
     with pytest.raises(TypeError, match=r"Identity cannot stream; expected a speechconv\.Sequential"):
         model.as_pipeline()
+
+
+def test_a_front_end_whose_stage_is_called_as_the_head_is_refused() -> None:
+    """It would have been the head that listens to the waveform."""
+    stages = dict(recogniser().front.named_children())
+    front = sc.Pipeline({"stft": stages["stft"], "mel": stages["mel"], "head": stages["log"]}, sample_rate=8000)
+    with pytest.raises(ValueError, match="stages of the front-end must not be called head; rename them"):
+        Recogniser(front, sc.Sequential(sc.LayerNorm(8)), 8, 3).as_pipeline()

@@ -21,8 +21,9 @@ import torch
 
 import speechconv as sc
 from recipes.ctc.run_folder import RunFolder
+from recipes.ctc.spec_augment import SpecAugment
 from recipes.digits_ctc import compare, evaluate, prepare, report, stream, train
-from recipes.digits_ctc.augment import Augmentation, SpecAugment, coloured_noise, equalised, faster
+from recipes.digits_ctc.augment import Augmentation, coloured_noise, equalised, faster
 from recipes.digits_ctc.batches import Batches
 from recipes.digits_ctc.config import CONFIGS, ENCODERS, SETTINGS, front_ends, load_config
 from recipes.digits_ctc.corpus import SAMPLE_RATE, Fold, find_clips, fold_named, folds, official, read

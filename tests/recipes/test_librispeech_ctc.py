@@ -136,7 +136,7 @@ FAULTS: dict[Callable[[Path], None], str] = {
     _no_lines: r"20-200.trans.txt is empty",
     _other_rate: r"0002.flac has 8000 Hz and 1 channel\(s\); this recipe takes 16000 Hz and one",
     _two_channels: r"0002.flac has 16000 Hz and 2 channel\(s\)",
-    _no_sound: r"0002.flac is not a sound file that can be read",
+    _no_sound: r"0002.flac: is not a sound file that can be read",
 }
 
 
@@ -158,7 +158,7 @@ def test_a_recording_that_was_cut_short_is_told_when_it_is_read(chapter: Path) -
     path = chapter / "20-200-0002.flac"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     one = next(one for one in find_utterances(chapter.parent.parent) if one.path == path)
-    with pytest.raises(ValueError, match=r"0002.flac is truncated or damaged"):
+    with pytest.raises(ValueError, match=r"0002.flac: is truncated or damaged"):
         read(one)
 
 
