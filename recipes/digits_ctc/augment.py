@@ -14,7 +14,6 @@ from functools import cache
 import numpy as np
 import soxr
 from numpy.typing import NDArray
-from scipy.signal import oaconvolve
 
 from recipes.ctc.recordings import Samples
 from recipes.ctc.spec_augment import Holes
@@ -64,6 +63,8 @@ def equalised(wav: Samples, gains_db: Sequence[float] | NDArray[np.float64]) -> 
     >>> np.abs(np.fft.rfft(equalised(impulse, (6.0, 6.0))))[:200:50].round(2)
     array([2., 2., 2., 2.])
     """
+    from scipy.signal import oaconvolve  # a second of every command that equalises nothing
+
     frequencies = np.linspace(0, 1, TAPS // 2 + 1)
     gains = np.interp(frequencies, np.linspace(0, 1, len(gains_db)), gains_db)
     taps = np.roll(np.fft.irfft(10 ** (gains / 20)), TAPS // 2)

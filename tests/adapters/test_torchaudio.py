@@ -207,7 +207,7 @@ def test_conformer_module_equals_torchaudios(bias: bool, dtype: torch.dtype, tol
     ours = torchaudio.load_conformer_module(theirs)
     x = torch.randn(2, 40, 24, dtype=dtype)
     assert off(ours(x), theirs(x)) <= tolerance
-    assert off(ours.fuse()(x), theirs(x)) <= tolerance
+    assert off(sc.fused(ours)(x), theirs(x)) <= tolerance
     assert (ours.dropout, ours.bias, ours.kernel_size, ours.training) == (0.25, bias, 7, False)
     assert {name.partition(".")[0] for name in ours.state_dict()} == set(torchaudio.CONVOLUTION.values())
 
