@@ -6,6 +6,7 @@ python recipes/digits_ctc/costs.py runs --plot costs.png > costs.md
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ HEAD = (
     ("lookahead ms", "---:"),
 )
 SIZE_INCHES, DPI = (7.2, 4.4), 100
+CORNERS = (("left", 7, 3), ("right", -7, 3), ("left", 7, -10), ("right", -7, -10))
+"""Of a point, where its name begins or ends: alignment, and points to the right and up. Neighbours take turns."""
 
 
 @dataclass(frozen=True)
@@ -100,17 +103,21 @@ def draw(known: Sequence[Priced], path: Path) -> None:
     figure = Figure(figsize=SIZE_INCHES, dpi=DPI, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    for one in known:
-        wer = one.wer
-        live = one.result.name.endswith("-live")
+    for one, (align, right, up) in zip(known, itertools.cycle(CORNERS), strict=False):
+        x, wer, colour = one.rate, one.wer, "tab:orange" if one.result.name.endswith("-live") else "tab:blue"
         bars = [[100 * (wer.value - wer.low)], [100 * (wer.high - wer.value)]]
-        colour = "tab:orange" if live else "tab:blue"
-        axes.errorbar([one.rate], [100 * wer.value], yerr=bars, fmt="o", color=colour, capsize=3, markersize=5)
+        axes.errorbar([x], [100 * wer.value], yerr=bars, fmt="o", color=colour, capsize=3, markersize=5)
         axes.annotate(
-            one.result.name, (one.rate, 100 * wer.value), (6, 4), textcoords="offset points", fontsize=8, color=colour
+            one.result.name,
+            (x, 100 * wer.value),
+            (right, up),
+            textcoords="offset points",
+            fontsize=8,
+            color=colour,
+            ha=align,
         )
     axes.set_xscale("log")
-    axes.margins(x=0.15)
+    axes.margins(x=0.2)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("front-end: multiply-adds a second of audio")
     axes.set_ylabel("word error rate %, speakers left out")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from recipes.digits_ctc import compare, evaluate, prepare, publish, report, stream, train, voices
+from recipes.digits_ctc import compare, costs, evaluate, prepare, publish, report, stream, train, voices
 from recipes.digits_ctc.compare import Job
-from recipes.digits_ctc.config import front_ends
+from recipes.digits_ctc.config import ENCODERS, front_ends
 from recipes.digits_ctc.corpus import SAMPLE_RATE, find_clips, read
 
 ROOT = Path(__file__).parents[2]
@@ -21,9 +21,10 @@ FOLDER = ROOT / "recipes" / "digits_ctc"
 BLOCKS = re.findall(r"```sh\n(.*?)```", (FOLDER / "README.md").read_text("utf-8"), re.DOTALL)
 MAINS = {
     f"recipes/digits_ctc/{script.__name__.rpartition('.')[2]}.py": script.main
-    for script in (compare, evaluate, prepare, publish, report, stream, train, voices)
+    for script in (compare, costs, evaluate, prepare, publish, report, stream, train, voices)
 }
 SPEAKERS = {"usm1": "lucas", "usf1": "theo"}
+FOLDS = ("official", "without-lucas", "without-theo")
 
 
 def commands(block: str) -> Iterator[Callable[[], None]]:
@@ -51,7 +52,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_all_commands_are_tested() -> None:
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
     said = {line.split()[1] for block in BLOCKS for line in block.splitlines()}
     assert said == MAINS.keys()
 
@@ -59,7 +60,7 @@ def test_all_commands_are_tested() -> None:
 def test_preparing_training_testing_and_listening(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prepare_, train_, evaluate_, stream_ = commands(BLOCKS[0])
     prepare_()
-    assert {path.stem for path in (folder / "folds").iterdir()} == {"official", "without-lucas", "without-theo"}
+    assert {path.stem for path in (folder / "folds").iterdir()} == set(FOLDS)
     train_()
     capsys.readouterr()
     evaluate_()
@@ -68,23 +69,22 @@ def test_preparing_training_testing_and_listening(folder: Path, capsys: pytest.C
     assert capsys.readouterr().out
 
 
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """What compare.py was to do, instead of doing it."""
+    jobs: list[Job] = []
+    monkeypatch.setattr(compare, "compare", lambda work, _: jobs.extend(work))
+    return jobs
+
+
 @pytest.mark.usefixtures("folder")
-def test_comparing_takes_every_front_end_to_every_fold(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    done: list[Job] = []
-
-    def note(work: Sequence[Job], at_once: int) -> None:
-        assert at_once == 2
-        done.extend(work)
-
-    monkeypatch.setattr(compare, "compare", note)
+def test_comparing_takes_every_front_end_to_every_fold(done: list[Job], capsys: pytest.CaptureFixture[str]) -> None:
     compare_, report_ = commands(BLOCKS[1])
     compare_()
     assert {(job.config, job.fold, job.live) for job in done} == {
         (config, fold, live)
         for config in front_ends()
-        for fold in ("official", "without-lucas", "without-theo")
+        for fold in FOLDS
         for live in (False, True)
         if config == "logmel" or not live
     }
@@ -94,8 +94,20 @@ def test_comparing_takes_every_front_end_to_every_fold(
     assert "| logmel |" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("folder")
+def test_costs_are_those_of_all_encoders(done: list[Job], capsys: pytest.CaptureFixture[str]) -> None:
+    compare_, costs_ = commands(BLOCKS[2])
+    compare_()
+    assert {(job.config, job.fold) for job in done} == {(config, fold) for config in ENCODERS for fold in FOLDS}
+    Path("runs").symlink_to(FOLDER / "results")
+    costs_()
+    assert Path("costs.png").stat().st_size > 10_000
+    table = capsys.readouterr().out.strip()
+    assert table in (FOLDER / "README.md").read_text("utf-8")
+
+
 def test_the_preset_is_made_of_real_and_synthetic_speakers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    voices_, train_, publish_ = commands(BLOCKS[2])
+    voices_, train_, publish_ = commands(BLOCKS[3])
     monkeypatch.setattr(voices, "say", lambda *_: np.ones(1000, np.float32) / 2)
     voices_()
     assert len(find_clips(folder / "voices")) == 10 * 10 * 3
