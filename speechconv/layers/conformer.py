@@ -41,6 +41,7 @@ class ConformerConvModule(Sequential):
     Source: Gulati et al. 2020, "Conformer", arXiv 2005.08100, section 2.2 and figure 2.
 
     Example:
+        >>> import torch
         >>> module = ConformerConvModule(144)
         >>> module(torch.zeros(2, 50, 144)).shape, module.geometry.lookahead
         (torch.Size([2, 50, 144]), 15)

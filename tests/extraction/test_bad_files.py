@@ -98,5 +98,5 @@ def test_the_terminal_gets_one_line_that_names_the_report(
     process, out = run
     assert process.stdout == b""
     last = process.stderr.decode().splitlines()[-1]
-    assert last.startswith("speechconv extract: 26 files, 9519 frames; 95.0 s of audio in ")
+    assert last.startswith("speechconv extract: 26 files, 9946 frames; 99.3 s of audio in ")
     assert last.endswith(f"; {len(BAD) + 1} failed, see {out}/errors.jsonl")
