@@ -115,7 +115,8 @@ def no_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
     def called(*_: object) -> None:
         raise Called
 
-    monkeypatch.setattr(F, "conv2d", called)
+    for name in ("conv1d", "conv2d"):
+        monkeypatch.setattr(F, name, called)
 
 
 @pytest.mark.usefixtures("no_convolution")
@@ -143,6 +144,26 @@ def test_gradients_are_torchs_convolutions_work(cin: int, cout: int, groups: int
     layer(x)
     with pytest.raises(Called):
         layer(x.requires_grad_())
+
+
+@pytest.mark.parametrize("channels", [8, 512])
+@pytest.mark.parametrize(("kernel_size", "stride", "dilation"), [(15, 1, 1), (3, 2, 4)])
+def test_whichever_of_torchs_convolutions_runs_equals_conv1d(
+    channels: int, kernel_size: int, stride: int, dilation: int
+) -> None:
+    """It is a matter of speed, and of the number of channels and whether a gradient is asked."""
+    layer = sc.Conv1d(channels, channels, kernel_size, stride=stride, dilation=dilation, groups=channels)
+    x, weight, bias = torch.randn(2, 100, channels), *(p.detach().clone().requires_grad_() for p in layer.parameters())
+    expected = F.conv1d(x.mT, weight, bias, stride, 0, dilation, channels).mT
+    expected.square().sum().backward()
+    learning = layer(x)
+    learning.square().sum().backward()
+    with torch.no_grad():
+        pairs = [(learning, expected), (layer(x), expected), (layer.weight.grad, weight.grad)]
+    for ours, theirs in pairs:
+        assert ours is not None
+        assert theirs is not None
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-6 * theirs.detach().abs().max().item())
 
 
 def test_a_gradient_of_the_bias_alone_is_right() -> None:
