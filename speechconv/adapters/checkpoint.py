@@ -84,7 +84,7 @@ def _of_model(model: nn.Module) -> Checkpoint:
             f"expected a model of transformers, with its config; got {kind}. Models of torchaudio are for "
             "speechconv.adapters.torchaudio; of any other model pass the state_dict()."
         )
-    return Checkpoint(kind, model.state_dict(), config.to_dict())  # pyright: ignore[reportOptionalMemberAccess] - above
+    return Checkpoint(kind, model.state_dict(), config.to_dict())  # pyright: ignore[reportOptionalMemberAccess] - it has
 
 
 def _of_folder(folder: Path, weights: Path) -> Checkpoint:

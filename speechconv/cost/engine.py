@@ -11,7 +11,7 @@ from torch import nn
 
 from speechconv.checks import check_count, check_number
 from speechconv.combine import Sequential
-from speechconv.cost import family_rules, torch_rules  # noqa: F401 - registers its rules
+from speechconv.cost import family_rules, torch_rules  # noqa: F401 - importing them registers their rules
 from speechconv.cost.by_shape import input_signal, walk
 from speechconv.cost.by_trace import trace
 from speechconv.cost.description import GFLOPS, Description

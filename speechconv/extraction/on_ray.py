@@ -72,7 +72,7 @@ class OnRay:
             raise ValueError(f"device (={recipe.device!r}): Ray chooses each actor's GPU; use 'cuda'.")
         self._recipe = anywhere(recipe)
         self._jobs = jobs
-        self._packed = pack_recipe(self._recipe, cloudpickle.dumps)  # pyright: ignore[reportPrivateImportUsage]
+        self._packed = pack_recipe(self._recipe, cloudpickle.dumps)  # pyright: ignore[reportPrivateImportUsage] - its own
         self._ours = not ray.is_initialized()
         with _deaf_to_its_own_changes():
             ray.data.DataContext.get_current()
@@ -156,7 +156,7 @@ class OnRay:
         data.context.enable_progress_bars = False
         data.context.print_on_execution_start = False
         done = data.map_batches(
-            _Actor,  # pyright: ignore[reportArgumentType] - it is called with a table, as batch_format says
+            _Actor,
             fn_constructor_args=(order,),
             batch_size=None,
             batch_format="pyarrow",

@@ -100,7 +100,7 @@ def read_rows(file: BinaryIO, shape: tuple[int, int], dtype: np.dtype[Any]) -> R
     if there < size:  # asked first: a damaged header may ask for more memory than there is
         raise ValueError(f"the file ends after {max(0, there)} of the {size} bytes of these features.")
     rows = np.empty(shape, dtype)
-    if (count := file.readinto(byte_view(rows))) != size:  # pyright: ignore[reportAttributeAccessIssue]
+    if (count := file.readinto(byte_view(rows))) != size:  # pyright: ignore[reportAttributeAccessIssue] - a file has it
         raise ValueError(f"the file ends after {count} of the {size} bytes of these features.")
     return rows
 

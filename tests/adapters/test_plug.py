@@ -145,7 +145,7 @@ def test_gradients_reach_every_parameter_and_the_waveform_also_through_two_calls
     (pipe(wav, lengths)[0].square().sum() + pipe(wav, lengths)[0].square().sum()).backward()
     assert all(torch.allclose(2 * first, both, rtol=1e-12) for first, both in zip(once, gradients(pipe), strict=True))
     pipe.zero_grad()
-    frames, _ = checkpoint(pipe, wav, lengths, use_reentrant=False)  # pyright: ignore[reportGeneralTypeIssues] - a pair
+    frames, _ = checkpoint(pipe, wav, lengths, use_reentrant=False)
     frames.square().sum().backward()
     assert all(torch.allclose(first, again, rtol=1e-12) for first, again in zip(once, gradients(pipe), strict=True))
 

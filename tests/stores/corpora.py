@@ -84,7 +84,7 @@ def manifest_line(id: str, rows: np.ndarray, path: str) -> ManifestLine:
 def spool(out: Path, id: str, rows: np.ndarray, folder: str = "") -> ManifestLine:
     """Features on disk as a worker leaves them, and their line."""
     path = folder + file_name(id, ".npy")
-    with FeatureFile(out / path, rows.shape[1], rows.dtype.name) as features:  # pyright: ignore[reportArgumentType]
+    with FeatureFile(out / path, rows.shape[1], rows.dtype.name) as features:  # pyright: ignore[reportArgumentType] - a name
         features.append(rows)
         features.commit()
     return manifest_line(id, rows, path)

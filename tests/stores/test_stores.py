@@ -81,7 +81,7 @@ def h5py_files(out: Path) -> Iterator[tuple[str, np.ndarray]]:
 
     for path in shards(out, ".h5"):
         with h5py.File(path) as file:
-            yield from ((key, dataset[()]) for key, dataset in file.items())  # pyright: ignore[reportIndexIssue]
+            yield from ((key, dataset[()]) for key, dataset in file.items())
 
 
 def webdataset_tars(out: Path) -> Iterator[tuple[str, np.ndarray]]:
