@@ -10,11 +10,19 @@ import pytest
 import torch
 
 import speechconv as sc
-from speechconv.presets import preset_text
+from benchmarks import budgets
+from recipes.digits_ctc.config import ENCODERS
+from speechconv.presets import preset_names, preset_text
 
 FAMILIES = ("separable", "shuffle", "inverted-residual")
 SHARES = (10, 5, 1)
-each_encoder = pytest.mark.parametrize("name", [f"{family}-{share}" for family in FAMILIES for share in SHARES])
+NAMES = [f"{family}-{share}" for family in FAMILIES for share in SHARES]
+each_encoder = pytest.mark.parametrize("name", NAMES)
+
+
+def test_benchmark_and_recipe_take_all_of_them() -> None:
+    twins = [name for name in preset_names() if f"{name}-causal" in preset_names()]
+    assert sorted(NAMES) == sorted(set(twins) - {"full"}) == sorted(budgets.PRESETS) == sorted(ENCODERS)
 
 
 @each_encoder

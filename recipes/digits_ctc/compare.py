@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, nargs="+", required=True, help=DATA_HELP)
     parser.add_argument("--output", type=Path, default=Path("runs"), help="folder for the runs")
-    parser.add_argument("--configs", nargs="+", default=front_ends(), help="front-ends (default: all)")
+    parser.add_argument("--configs", nargs="+", default=front_ends(), help="front-ends (default: all of configs/)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--folds", nargs="+", help="default: each speaker left out once, and official")
     parser.add_argument("--settings", type=Path, default=SETTINGS, help="TOML of what all front-ends share")

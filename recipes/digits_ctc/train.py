@@ -19,7 +19,7 @@ from recipes.ctc.command import run_command
 from recipes.ctc.run_folder import RunFolder
 from recipes.ctc.trainer import tensorboard, train
 from recipes.digits_ctc.batches import Batches
-from recipes.digits_ctc.config import SETTINGS, Config, front_ends, load_config
+from recipes.digits_ctc.config import ENCODERS, SETTINGS, Config, front_ends, load_config
 from recipes.digits_ctc.corpus import DATA_HELP, Fold, find_clips, fold_named
 from speechconv.checks import check_count
 from speechconv.memory import keep_freed_memory
@@ -28,9 +28,13 @@ from speechconv.memory import keep_freed_memory
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, nargs="+", required=True, help=DATA_HELP)
-    parser.add_argument("--config", default="logmel", help=f"front-end: a file, or {', '.join(front_ends())}")
+    parser.add_argument(
+        "--config", default="logmel", help=f"front-end: a file, or {', '.join((*front_ends(), *ENCODERS))}"
+    )
     parser.add_argument("--fold", default="official", help="official (default), or without-SPEAKER[,SPEAKER ...]")
-    parser.add_argument("--live", action="store_true", help="an acoustic model that does not look ahead")
+    parser.add_argument(
+        "--live", action="store_true", help="an acoustic model that does not look ahead; causal encoders"
+    )
     parser.add_argument("--output", type=Path, help="folder of the run (default: runs/CONFIG/FOLD-seedSEED)")
     parser.add_argument("--settings", type=Path, default=SETTINGS, help="TOML of what all front-ends share")
     parser.add_argument("--steps", type=int, help="instead of the settings'")
