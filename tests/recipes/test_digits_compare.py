@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from recipes.digits_ctc.compare import Children, Job, compare
+from tests.recipes.digits_voices import VOICES
 
 ROOT = Path(__file__).parents[2]
-VOICES = ROOT / "audio_samples" / "digits"
 
 
 def group_lives(group: int) -> bool:

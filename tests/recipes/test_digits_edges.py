@@ -16,8 +16,7 @@ from recipes.ctc.scoring import difference, word_error_rate
 from recipes.digits_ctc import evaluate, prepare, train, voices
 from recipes.digits_ctc.corpus import DIGITS, SAMPLE_RATE, find_clips, fold_named, folds, read, speakers
 from recipes.digits_ctc.report import Result, find_results
-
-VOICES = Path(__file__).parents[2] / "audio_samples" / "digits"
+from tests.recipes.digits_voices import VOICES
 
 
 def write_takes(folder: Path, names: list[str], takes: tuple[int, ...] = (0, 5)) -> Path:
