@@ -24,7 +24,7 @@ from speechconv.stages import (
     check_known,
     describe_stage,
 )
-from tests.stacks import fill
+from tests.weights import fill
 
 CONTEXT = {"sample_rate": 8000, "n_fft": 64, "n_mels": 4}
 
