@@ -21,7 +21,8 @@ The map, in the order of the signal:
                 InvertedResidual, Fire, Inception, ResidualBlock, BottleneckBlock, GatedConv, DilatedStack,
                 ConvGatingUnit, ConvGatingMLP, LightweightConv, LightweightConvModule, SqueezeExcitation,
                 MaxPool1d, AvgPool1d
-    pipeline    Pipeline: stages in order, presets, save and load; pipeline_source: what names one
+    pipeline    Pipeline: stages in order, presets, save and load; pipeline_source: what names one;
+                pipeline_toml: one as text
     scaling     scale_width, scale_depth, scale_resolution, scale_compound: a list of stages to a larger or smaller one
     fuse        fused: an equal layer for inference, weights folded together
     adapters    other toolkits' weights into these layers, and these layers into other toolkits

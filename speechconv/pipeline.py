@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import chain, count
 from pathlib import Path
 from typing import Any, overload
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,9 +20,10 @@ from speechconv.layer import placement
 from speechconv.layers.mel import Mel
 from speechconv.layout import WAVEFORM, check_input, check_lengths
 from speechconv.pipeline_source import source_file
+from speechconv.pipeline_toml import named_by_kind, read_toml, stage_names, write_toml
 from speechconv.presets import preset_names, preset_text, preset_weights
 from speechconv.session import Session, SessionPool
-from speechconv.stages import NAMES, OWNERS, Table, build_stages, check_tables, describe_stage
+from speechconv.stages import OWNERS, Table, build_stages
 from speechconv.utterance import freeze_on, layers_of_policy
 
 CALIBRATION_CHUNK = 1 << 20
@@ -63,7 +60,7 @@ class Pipeline(Sequential):
         super().__init__()
         self.sample_rate = sample_rate = check_count("sample_rate", sample_rate)
         self._drawn: tuple[float, ...] | None = None
-        named = dict(stages) if isinstance(stages, Mapping) else _named(stages)
+        named = dict(stages) if isinstance(stages, Mapping) else named_by_kind(stages)
         if not named:
             raise ValueError("a pipeline needs at least one stage.")
         for name in named:
@@ -197,13 +194,7 @@ class Pipeline(Sequential):
         Raises:
             TypeError: a stage of one's own that has no stage name.
         """
-        lines = [f"sample_rate = {self.sample_rate}"]
-        for name, layer in named_parts(self):
-            table = describe_stage(layer)
-            lines += ["", "[[stages]]", f"stage = {_toml(table.pop('stage'))}"]
-            lines += [f"name = {_toml(name)}"] * (name != NAMES[type(layer)])
-            lines += [f"{key} = {_toml(value)}" for key, value in table.items()]
-        return "\n".join(lines) + "\n"
+        return write_toml(self.sample_rate, named_parts(self))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write weights and TOML as one safetensors file (no pickle), whole or not at all."""
@@ -286,16 +277,7 @@ def parse_pipeline(text: str, where: str, overrides: Mapping[str, Any]) -> Pipel
     Raises:
         ValueError: no TOML, or an unknown or missing key, stage or value.
     """
-    try:
-        spec = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{where} is not valid TOML: {error}") from None
-    check_known(spec, ("description", "sample_rate", "stages"), "key", where)
-    for key in ("sample_rate", "stages"):
-        if key not in spec:
-            raise ValueError(f"{where} needs the key {key!r}.")
-    check_tables(spec["stages"], where)
-    return _build(_override(spec, overrides, where), where)
+    return _build(read_toml(text, where, overrides), where)
 
 
 def _check_sample_rate(layer: nn.Module, name: str, sample_rate: int) -> None:
@@ -329,59 +311,8 @@ def _build(spec: Table, where: str) -> Pipeline:
     before = torch.random.get_rng_state()
     tables = [{key: value for key, value in table.items() if key != "name"} for table in spec["stages"]]
     layers = build_stages(tables, {"sample_rate": spec["sample_rate"]}, where)
-    names = _stage_names(spec["stages"], where)
+    names = stage_names(spec["stages"], where)
     pipe = Pipeline(dict(zip(names, layers, strict=True)), sample_rate=spec["sample_rate"]).eval()
     if not torch.equal(before, torch.random.get_rng_state()):
         pipe._drawn = pipe._fingerprint()
     return pipe
-
-
-def _stage_names(tables: Sequence[Table], where: str) -> list[str]:
-    """Each stage's own name, else its kind, numbered from the second of a kind on."""
-    names: list[str] = []
-    for table in tables:
-        kind = str(table.get("stage"))
-        name = table.get("name") or _free_name(kind, names)
-        if name in names:
-            raise ValueError(f"two stages in {where} are named {name!r}.")
-        names.append(name)
-    return names
-
-
-def _named(layers: Sequence[nn.Module]) -> dict[str, nn.Module]:
-    names: list[str] = []
-    for layer in layers:
-        names.append(_free_name(NAMES.get(type(layer), type(layer).__name__.lower()), names))
-    return dict(zip(names, layers, strict=True))
-
-
-def _free_name(kind: str, taken: Sequence[str]) -> str:
-    """The kind itself, else kind_2, kind_3, ..."""
-    candidates = chain([kind], (f"{kind}_{number}" for number in count(2)))
-    return next(name for name in candidates if name not in taken)
-
-
-def _override(spec: Table, overrides: Mapping[str, Any], where: str) -> Table:
-    """`spec` with other values: {"sample_rate": 8000}, {"mel.n_mels": 40} or {"mel": {"n_mels": 40}}."""
-    names = _stage_names(spec["stages"], where)
-    for key, value in overrides.items():
-        if key == "sample_rate":
-            spec["sample_rate"] = value
-            continue
-        name, _, field = key.partition(".")
-        check_known([name], ("sample_rate", *names), "stage or key", where)
-        if not field and not isinstance(value, Mapping):
-            raise ValueError(f"{name!r} in {where} is a stage; set its keys as {name}.KEY=VALUE.")
-        spec["stages"][names.index(name)].update({field: value} if field else value)
-    return spec
-
-
-def _toml(value: Any) -> str:
-    """A TOML value on one line."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    if isinstance(value, str | bool):
-        return json.dumps(value, ensure_ascii=False)  # TOML has no surrogate pairs
-    return repr(value.item() if isinstance(value, np.generic) else value)

@@ -15,7 +15,8 @@ from torch import Tensor
 import speechconv as sc
 from speechconv import conv as conv_module
 from speechconv.conv import convolve
-from tests.stacks import conv, fill
+from tests.stacks import conv
+from tests.weights import fill
 
 
 @given(conv(4, 2, 3), st.integers(0, 60))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 import speechconv as sc
 from speechconv import cumulative
-from tests.stacks import stream
+from tests.law import stream
 
 
 def slow(norm: sc.CumulativeNorm, x: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from tests.feature_sounds import (
     preset,
     sound,
 )
-from tests.stacks import assert_close, stream
+from tests.law import assert_close, stream
 
 LAW = {torch.float64: 1e-12, torch.float32: 1e-5}  # live and batched rows, of the largest value
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 import speechconv as sc
+from tests.law import assert_close, signal, stream
 from tests.layers.families.layers import FAMILY_LAYERS
-from tests.stacks import assert_close, fill, signal, stream
+from tests.weights import fill
 
 FLOAT, EXACT = 1e-5, 1e-12  # DESIGN's, relative to the largest expected value
 

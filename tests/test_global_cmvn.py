@@ -11,7 +11,7 @@ import torch
 import speechconv as sc
 from speechconv.global_cmvn import with_cmvn
 from speechconv.stores.statistics import FeatureStatistics
-from tests.stacks import assert_close
+from tests.law import assert_close
 
 
 def pipeline() -> sc.Pipeline:

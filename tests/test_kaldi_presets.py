@@ -26,7 +26,7 @@ from tests.frontend.kaldi_judges import (
     torchaudio_features,
     within_70_db,
 )
-from tests.stacks import assert_rows_stand_alone, stream
+from tests.law import assert_rows_stand_alone, stream
 
 # Of logarithms, float64 against torchaudio, in all bands; worst measured 3.2e-11, in a band between two tones
 LOG = 1e-10

@@ -16,24 +16,21 @@ from hypothesis import strategies as st
 import speechconv as sc
 from speechconv import cumulative
 from speechconv.layers.families import squeeze_excitation
-from tests.layers.families.layers import FAMILY_LAYERS, UTTERANCE_FAMILIES
-from tests.stacks import (
-    LARGEST_EXACT,
-    Kind,
+from tests.law import (
     assert_close,
     assert_gradients_through_a_stream,
-    assert_random_traffic,
     assert_rows_stand_alone,
     cuts,
-    fill,
     largest,
     nested_frames,
     ragged_lengths,
     signal,
-    spectral_stack,
-    stack,
     stream,
 )
+from tests.layers.families.layers import FAMILY_LAYERS, UTTERANCE_FAMILIES
+from tests.stacks import LARGEST_EXACT, Kind, spectral_stack, stack
+from tests.traffic import assert_random_traffic
+from tests.weights import fill
 
 EXACT, SMOOTH = Kind(exact=True), Kind(exact=False)
 SHORT = 400  # receptive fields above it make no case that smaller ones do not make, only slow ones

@@ -14,8 +14,8 @@ from torch import nn
 
 import speechconv as sc
 from speechconv.presets import preset_names, preset_text
+from tests.law import stream
 from tests.pipelines import EVERY_STAGE, assert_same, noise, trained
-from tests.stacks import stream
 
 # Presets
 

@@ -14,16 +14,16 @@ from torch import Tensor
 
 import speechconv as sc
 from speechconv.presets import preset_names, preset_text
-from tests.stacks import (
+from tests.law import (
     assert_close,
     assert_gradients_through_a_stream,
-    assert_random_traffic,
     assert_rows_stand_alone,
-    fill,
     ragged_lengths,
     signal,
     stream,
 )
+from tests.traffic import assert_random_traffic
+from tests.weights import fill
 
 EXACT, FLOAT = 1e-12, 1e-5  # DESIGN's, relative to the largest expected value
 CALIBRATED = ("wav2vec2-base", "wav2vec2-large")

@@ -15,7 +15,10 @@ from torch import Tensor, nn
 import speechconv as sc
 from speechconv.geometry import Mirror, MirrorKind
 from speechconv.session import Handle
-from tests.stacks import Kind, Traffic, fill, signal, spectral_stack, stack, stream
+from tests.law import signal, stream
+from tests.stacks import Kind, spectral_stack, stack
+from tests.traffic import Traffic
+from tests.weights import fill
 
 NET = sc.Sequential(
     sc.Conv1d(1, 4, 5, stride=3, padding=(1, 2)),

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 import speechconv as sc
 from speechconv.streamer import OPEN
-from tests.stacks import fill, signal
+from tests.law import signal
+from tests.weights import fill
 
 
 def strided_stack() -> sc.Sequential:

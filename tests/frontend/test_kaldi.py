@@ -22,7 +22,8 @@ from tests.frontend.kaldi_judges import (
     slow_stft,
     sounds,
 )
-from tests.stacks import assert_gradients_through_a_stream, assert_random_traffic, cuts, stream
+from tests.law import assert_gradients_through_a_stream, cuts, stream
+from tests.traffic import assert_random_traffic
 
 EXACT = 1e-12  # spectra, relative to the largest value
 WINDOWS = ["povey", "hamming", "hanning", "rectangular", "blackman"]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import speechconv as sc
 from speechconv.frontend.mulaw import MuLaw
-from tests.stacks import stream
+from tests.law import stream
 
 EXACT = 1e-12  # float64 on both sides
 FLOAT = 1e-6  # float32 rounds to 6e-8, and so do the logarithms

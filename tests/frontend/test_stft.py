@@ -25,7 +25,7 @@ from torch import Tensor
 
 import speechconv as sc
 from speechconv.frontend.stft import COSINE_WINDOWS, Learn, Output, centred_window
-from tests.stacks import cuts, stream
+from tests.law import cuts, stream
 
 Waveform = NDArray[np.float64]
 

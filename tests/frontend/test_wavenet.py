@@ -13,8 +13,8 @@ import speechconv as sc
 from speechconv.frontend.mulaw import MuLaw
 from speechconv.frontend.wavenet import MeanPool, WaveNetEncoder
 from speechconv.layers.wavenet import WaveNetStack
+from tests.law import stream
 from tests.layers.test_wavenet import EXACT, FLOAT, HALF, off, paper
-from tests.stacks import stream
 
 ENCODERS: dict[str, dict[str, Any]] = {
     "hop 10": {"dilations": (1, 2, 4, 1, 2, 4), "hop_length": 10},

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import speechconv as sc
-from tests.stacks import assert_rows_stand_alone
+from tests.law import assert_rows_stand_alone
 
 
 def test_scale_and_offset_keep_the_law_before_a_layer_that_pads() -> None:

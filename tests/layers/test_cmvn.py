@@ -11,7 +11,7 @@ from torch import Tensor
 
 import speechconv as sc
 from speechconv.moments import Window, moments
-from tests.stacks import assert_close, assert_gradients_through_a_stream
+from tests.law import assert_close, assert_gradients_through_a_stream
 
 
 def frames(count: int, channels: int = 3) -> Tensor:

@@ -16,7 +16,7 @@ from torchaudio.models.conformer import _ConvolutionModule
 import speechconv as sc
 from speechconv.layers.conformer import ConformerConvModule
 from speechconv.norm import BatchNorm
-from tests.stacks import signal, stream
+from tests.law import signal, stream
 
 PARITY = [(torch.float64, 1e-12), (torch.float32, 1e-5)]
 each_type = pytest.mark.parametrize(("dtype", "tolerance"), PARITY, ids=["float64", "float32"])

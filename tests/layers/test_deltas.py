@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import speechconv as sc
-from tests.stacks import assert_close
+from tests.law import assert_close
 
 RULES: list[dict[str, Any]] = [
     {"order": 2, "width": 5, "rule": "kaldi"},

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import speechconv as sc
-from tests.stacks import assert_close
+from tests.law import assert_close
 
 
 def test_behind_decibels_it_is_librosas_top_db() -> None:

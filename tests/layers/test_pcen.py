@@ -13,7 +13,7 @@ from torch import Tensor
 import speechconv as sc
 from speechconv.layers import pcen
 from speechconv.layers.pcen import smoothing_of
-from tests.stacks import assert_close, assert_gradients_through_a_stream, stream
+from tests.law import assert_close, assert_gradients_through_a_stream, stream
 
 
 def power(frames: int, channels: int = 5, *, scale: float = 2.0**20) -> Tensor:

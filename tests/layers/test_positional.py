@@ -13,7 +13,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 import speechconv as sc
 from speechconv.layers.positional import ConvPositionalEmbedding
-from tests.stacks import signal, stream
+from tests.law import signal, stream
 
 PARITY = [(torch.float64, 1e-12), (torch.float32, 1e-5)]
 each_type = pytest.mark.parametrize(("dtype", "tolerance"), PARITY, ids=["float64", "float32"])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import speechconv as sc
 from speechconv.layers.subsampling import ConvSubsampling
-from tests.stacks import stream
+from tests.law import stream
 
 # Tolerances are DESIGN's, relative to the largest expected value.
 EXACT, FLOAT, HALF = 1e-12, 1e-5, 0.02

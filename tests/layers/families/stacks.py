@@ -11,7 +11,8 @@ import speechconv as sc
 from speechconv.combine import Join
 from speechconv.geometry import Padding
 from speechconv.layers.families.conv_block import Norm
-from tests.stacks import CHANNELS, Draw, Kind, activation, conv, fill
+from tests.stacks import CHANNELS, Draw, Kind, activation, conv
+from tests.weights import fill
 
 C = CHANNELS
 STRIDED = ("conv_block", "separable", "inverted", "residual_block", "bottleneck", "mlpconv", "max")

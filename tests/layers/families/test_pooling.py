@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 import speechconv as sc
+from tests.law import stream
 from tests.layers.families.judges import EXACT, off
-from tests.stacks import stream
 
 WINDOWS = [(2, None), (3, 1), (3, 2), (5, 3), (2, 5), (1, 1)]
 each_window = pytest.mark.parametrize(("kernel_size", "stride"), WINDOWS)

@@ -7,10 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import speechconv as sc
-from tests.layers.families.stacks import family_stack
-from tests.stacks import (
-    LARGEST_EXACT,
-    Kind,
+from tests.law import (
     assert_close,
     assert_gradients_through_a_stream,
     assert_rows_stand_alone,
@@ -19,6 +16,8 @@ from tests.stacks import (
     signal,
     stream,
 )
+from tests.layers.families.stacks import family_stack
+from tests.stacks import LARGEST_EXACT, Kind
 
 EXACT, SMOOTH = Kind(exact=True), Kind(exact=False)
 some = settings(max_examples=max(1, settings().max_examples // 4))
