@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 import speechconv as sc
 from speechconv.adapters import huggingface, torchaudio
+from tests.adapters.checkpoints import each_layout
 from tests.adapters.models import off, perturbed, torchaudio_model, weight_norm_keys
 
 PARITY = [(torch.float64, 1e-12), (torch.float32, 1e-5)]
 each_type = pytest.mark.parametrize(("dtype", "tolerance"), PARITY, ids=["float64", "float32"])
-each_layout = pytest.mark.parametrize("layout", ["base", "large"])
 
 
 def speech(dtype: torch.dtype = torch.float32) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import speechconv as sc
 from speechconv.frontend.frame_bounds import two_sided_weight
-from tests.frontend.test_stft import LEARN, made_in_double, noise
+from tests.frontend.stft_judges import LEARN, made_in_double, noise
 
 ROUND_TRIP = {torch.float32: 2e-6, torch.float64: 1e-11}  # relative L2, kappa up to 4: the spectrum's own rounding
 JUDGE = 1e-12  # float64, against other implementations

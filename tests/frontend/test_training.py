@@ -12,7 +12,7 @@ from torch import Tensor
 import speechconv as sc
 from speechconv.frontend.frame_bounds import frame_bounds, two_sided
 from speechconv.frontend.stft import Learn
-from tests.frontend.test_stft import LEARN, LEARNED, noise
+from tests.frontend.stft_judges import LEARN, LEARNED, noise
 
 each_way = pytest.mark.parametrize("learn", LEARN)
 each_learned = pytest.mark.parametrize("learn", LEARNED)
