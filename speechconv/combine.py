@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from speechconv.gathered import gathered_runs, run_gathered
 from speechconv.geometry import Geometry
 from speechconv.layer import (
     Layer,
@@ -90,10 +91,22 @@ class Sequential(Layer):
         return channels
 
     def offline(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        if self.training and lengths is not None:
+            for run in gathered_runs(self._inlined()):
+                x, lengths = run_gathered(run, x, lengths)
+            return x
         for layer, followers in tiled_runs(list(self)):
             x = run_tiles(layer, followers, x, lengths)
             lengths = lengths if lengths is None else num_frames_of(layer, lengths)
         return x
+
+    def _inlined(self) -> Iterator[nn.Module]:
+        """The layers, with those of chains within the chain in their place."""
+        for layer in self:
+            if isinstance(layer, Sequential) and type(layer).offline is Sequential.offline:
+                yield from layer._inlined()
+            else:
+                yield layer
 
     def plan(self, edge: Edge, path: str = "") -> Plan:
         parts, out = [], edge

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from speechconv.checks import check_count
 from speechconv.layer import Layer
 from speechconv.plan import Clock, Plan, State
+from speechconv.valid_frames import ValidFrames
 
 
 class LayerNorm(Layer):
@@ -103,28 +104,9 @@ class BatchNorm(Layer):
         self.register_buffer("num_batches_tracked", torch.tensor(0))
 
     def valid(self, x: Tensor) -> Tensor:
-        return self._normalised(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-
-    def offline(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        if not self.training:
-            return super().offline(x, lengths)
-        frames, real = x.flatten(0, 1), None
-        if lengths is not None:
-            real = torch.arange(x.shape[1], device=x.device) < lengths[:, None]
-            frames = x[real]
-        if len(frames) < 2:
-            raise ValueError(
-                f"BatchNorm in training needs at least 2 valid frames to take a variance of, got {len(frames)}; "
-                "use longer or more rows, or call .eval()."
-            )
-        self.num_batches_tracked.add_(1)
-        y = self._normalised(frames)
-        return y.unflatten(0, x.shape[:2]) if real is None else torch.zeros_like(x).index_put((real,), y)
-
-    def _normalised(self, frames: Tensor) -> Tensor:
-        """(frames, channels), by their own statistics in training, else by the running ones."""
-        return F.batch_norm(
-            frames,
+        """By the statistics of these very frames in training, else by the running ones."""
+        y = F.batch_norm(
+            x.flatten(0, 1),
             self.running_mean,
             self.running_var,
             self.weight,
@@ -133,6 +115,21 @@ class BatchNorm(Layer):
             momentum=self.momentum,
             eps=self.eps,
         )
+        return y.unflatten(0, x.shape[:2])
+
+    def offline(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        if not self.training:
+            return super().offline(x, lengths)
+        if lengths is not None:
+            valid = ValidFrames(lengths, x.shape[1])
+            return valid.scatter(self.offline(valid.gather(x), None))
+        if (frames := x.shape[0] * x.shape[1]) < 2:
+            raise ValueError(
+                f"BatchNorm in training needs at least 2 valid frames to take a variance of, got {frames}; "
+                "use longer or more rows, or call .eval()."
+            )
+        self.num_batches_tracked.add_(1)
+        return self.valid(x)
 
     def step(self, x: Tensor, state: State, plan: Plan, clock: Clock) -> tuple[Tensor, State]:
         if self.training:

@@ -24,12 +24,12 @@ def tiled_runs(layers: Sequence[nn.Module]) -> Iterator[tuple[nn.Module, list[nn
     while start < len(layers):
         head = layers[start]
         tileable = isinstance(head, Layer) and head.tile is not None
-        followers = list(takewhile(_is_pointwise, layers[start + 1 :])) if tileable else []
+        followers = list(takewhile(is_pointwise, layers[start + 1 :])) if tileable else []
         yield head, followers
         start += 1 + len(followers)
 
 
-def _is_pointwise(layer: nn.Module) -> bool:
+def is_pointwise(layer: nn.Module) -> bool:
     """True for a frame-by-frame map: a torch module, or a layer of one frame that has no memory and no way of its own
     through the whole signal."""
     if not isinstance(layer, Layer):
