@@ -2,9 +2,9 @@
 
     norm(linear(x)), lengths    as    scatter(norm(linear(gather(x))))
 
-Batch norm in training takes its statistics over valid frames, so it needs them gathered. The layers beside it that treat
-each frame by itself take them as they are: one gathering serves them all, and what the batch is padded with costs none
-of them anything. The numbers are the same.
+Batch norm in training takes its statistics over valid frames, so it needs them gathered. The layers beside it that
+treat each frame by itself take them as they are: one gathering serves them all, and what the batch is padded with costs
+none of them anything. The numbers are the same.
 """
 
 from __future__ import annotations
