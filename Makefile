@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Compiled as it is imported: most of 20,000 modules never are, and to compile them all takes a minute.
+INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
 
 TOOLKITS := espnet nemo
 
@@ -14,7 +16,7 @@ help:  ## list the targets
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "speechconv needs Python 3.11 or newer, not " + sys.version'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(BIN)/python $(INSTALL) --editable '.[test]'
 	touch $@
 
 demo: $(READY)  ## log-mel features of audio_samples/ into demo_features/; a recogniser live on voices it never heard
@@ -31,7 +33,7 @@ suite: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-browser: $(READY)  ## the reports in headless Chromium (apt-get install chromium chromium-driver)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,browser]'
+	$(BIN)/python $(INSTALL) --editable '.[test,browser]'
 	SPEECHCONV_BROWSER=1 $(BIN)/python -m pytest tests/browser
 	@echo 'look at browser_screenshots/'
 
@@ -44,13 +46,13 @@ test-toolkits: $(TOOLKITS:%=.venv-%/.ready)  ## the plugs for ESPnet and NeMo, e
 	einops pyyaml
 .venv-espnet/.ready: pyproject.toml
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable . pytest hypothesis $(IMPORTED)
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps 'espnet>=202511'
+	$(@D)/bin/python $(INSTALL) --editable . pytest hypothesis $(IMPORTED)
+	$(@D)/bin/python $(INSTALL) --no-deps 'espnet>=202511'
 	touch $@
 
 .venv-nemo/.ready: pyproject.toml
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable . pytest hypothesis 'nemo_toolkit[asr]>=3.0'
+	$(@D)/bin/python $(INSTALL) --editable . pytest hypothesis 'nemo_toolkit[asr]>=3.0'
 	touch $@
 
 slow: $(READY)  ## the law on ten times as many random stacks, half an hour of wav2vec 2.0, 20,000 files in every store, chaos

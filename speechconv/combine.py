@@ -92,7 +92,7 @@ class Sequential(Layer):
 
     def offline(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         if self.training and lengths is not None:
-            for run in gathered_runs(self._inlined()):
+            for run in gathered_runs(list(self._inlined())):
                 x, lengths = run_gathered(run, x, lengths)
             return x
         for layer, followers in tiled_runs(list(self)):

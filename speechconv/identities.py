@@ -116,6 +116,7 @@ def linear_as_conv(linear: nn.Linear, kernel_size: int) -> Conv1d:
         A convolution of stride 1 without pads, its weights copies.
 
     Raises:
+        TypeError: another module.
         ValueError: an argument outside its range, or a layer whose inputs are not kernel_size frames.
 
     Source: LeCun et al. 1998, "Gradient-based learning applied to document recognition", section VII; Sermanet et al.
@@ -127,6 +128,8 @@ def linear_as_conv(linear: nn.Linear, kernel_size: int) -> Conv1d:
         >>> torch.allclose(conv(wav)[:, 7], linear(wav[:, 7:12].flatten(1)), atol=1e-6)
         True
     """
+    if not isinstance(linear, nn.Linear):
+        raise TypeError(f"expected a torch.nn.Linear, got {type(linear).__name__}.")
     channels, rest = divmod(linear.in_features, check_count("kernel_size", kernel_size))
     if rest:
         raise ValueError(

@@ -107,8 +107,10 @@ class Layer(nn.Module):
 
     def offline(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """`forward` inside a composition: all input is finite, but frames past a row's length may hold any number."""
-        frames = self.geometry.num_frames(x.shape[1])
-        padded = self.padded(x, lengths)
+        return self.on_padded(self.padded(x, lengths), self.geometry.num_frames(x.shape[1]))
+
+    def on_padded(self, padded: Tensor, frames: int) -> Tensor:
+        """The first `frames` frames of an input that has the layer's pads."""
         if not frames:  # one window of zeros, to give (batch, 0, channels) of the right type
             padded = pad(padded, 0, self.geometry.receptive_field)
         return self.valid(padded)[:, :frames]

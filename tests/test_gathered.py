@@ -23,29 +23,30 @@ def padded(rows: list[Tensor], filler: float) -> Tensor:
     return batch
 
 
-def separable_by_rows(layer: SeparableConv, rows: list[Tensor]) -> Tensor:
-    """The valid frames of all rows: each convolved by itself, and all of them normalised together by torch's own."""
-    weights = dict(layer.named_parameters())
+def separable_by_rows(layer: SeparableConv, rows: list[Tensor]) -> list[Tensor]:
+    """Each row convolved by itself, and the frames of all of them normalised together, by torch's own."""
+    weights, lengths = dict(layer.named_parameters()), list(map(len, rows))
 
     def norm(frames: Tensor, part: str) -> Tensor:
         weight, bias = weights[f"{part}.normalise.weight"], weights[f"{part}.normalise.bias"]
         return F.batch_norm(frames, None, None, weight, bias, training=True).relu()
 
-    depthwise = weights["depthwise.conv.weight"]
-    columns = [F.pad(row.T[None], (2, 2)) for row in rows if len(row)]
+    depthwise, pads = weights["depthwise.conv.weight"], (layer.kernel_size // 2,) * 2
+    columns = [F.pad(row.T[None], pads) for row in rows if len(row)]
     frames = torch.cat([F.conv1d(column, depthwise, groups=len(depthwise))[0].T for column in columns])
     frames = norm(frames, "depthwise") @ weights["pointwise.conv.weight"][:, :, 0].T
-    return norm(frames, "pointwise")
+    return list(norm(frames, "pointwise").split(lengths))
 
 
 @pytest.mark.parametrize("filler", [0.0, float("nan")])
 @pytest.mark.parametrize("lengths", [LENGTHS, [5, 5], [1, 1, 1], [0, 3]], ids=str)
 def test_a_padded_batch_trains_as_its_rows_do(lengths: list[int], filler: float) -> None:
-    """Outputs and the gradients of every weight."""
-    layer = sc.Sequential(SeparableConv(6, 9, 5)).double()
+    """Outputs and the gradients of every weight, through two convolutions with pads."""
+    first, second = SeparableConv(6, 9, 5), SeparableConv(9, 4, 3)
+    layer = sc.Sequential(first, second).double()
     rows = [torch.randn(n, 6, dtype=torch.float64) for n in lengths]
     y, frames = layer(padded(rows, filler), torch.tensor(lengths))
-    expected = separable_by_rows(layer[0], rows)
+    expected = torch.cat(separable_by_rows(second, separable_by_rows(first, rows)))
     assert frames.tolist() == lengths
     found = torch.cat([y[i, :n] for i, n in enumerate(lengths)])
     assert found.shape == expected.shape
@@ -97,5 +98,7 @@ def test_neighbours_share_one_gathering() -> None:
     ]
     strided = ConvBlock(4, 4, 1, stride=2)
     assert list(gathered_runs([norm, strided, norm])) == [[norm], [strided], [norm]]
+    padded = sc.Conv1d(4, 4, 3, padding="causal")
+    assert list(gathered_runs([norm, padded, padded, linear, padded])) == [[norm, padded], [padded], [linear], [padded]]
     norm.eval()
     assert list(gathered_runs([norm, relu])) == [[norm], [relu]]

@@ -217,3 +217,8 @@ def test_a_separable_layer_is_a_standard_one_of_rank_one_kernels() -> None:
 def test_what_does_not_fit_is_refused(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_convolution_is_made_of_linear_layers_alone() -> None:
+    with pytest.raises(TypeError, match=r"^expected a torch\.nn\.Linear, got ReLU\.$"):
+        sc.linear_as_conv(nn.ReLU(), 3)  # pyright: ignore[reportArgumentType] - refused

@@ -16,12 +16,14 @@ import json
 import platform
 import zipfile
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from speechconv.extraction.lock import only_run_in
 from speechconv.stores.whole_file import whole_path, whole_text
 
 PACKAGES = ("torch", "numpy", "speechconv")
@@ -44,6 +46,14 @@ class RunFolder:
     @property
     def recogniser(self) -> Path:
         return self.path / "recogniser.safetensors"
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Keep other trainings out of the folder until the end.
+
+        Raises:
+            ValueError: another training is at work in it.
+        """
+        return only_run_in(self.path, run="training", instead="or choose another --output")
 
     def begin(self, config: Mapping[str, Any]) -> bool:
         """Write the config, or see that it is the one that the folder was begun with.

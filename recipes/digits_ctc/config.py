@@ -8,25 +8,24 @@ settings.toml              [acoustic], [training], [augmentation]
 from __future__ import annotations
 
 import hashlib
-import tomllib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
 import speechconv as sc
 from recipes.ctc.recogniser import Recogniser
+from recipes.ctc.settings import part, read_tables
 from recipes.ctc.trainer import Training
 from recipes.digits_ctc.acoustic import Acoustic
 from recipes.digits_ctc.augment import Augmentation
 from recipes.digits_ctc.corpus import DIGITS, SAMPLE_RATE, Fold
-from speechconv.checks import check_known
 
 FOLDER = Path(__file__).parent
 CONFIGS = FOLDER / "configs"
 SETTINGS = FOLDER / "settings.toml"
+TABLES = ("acoustic", "training", "augmentation")
 
 ENCODERS = tuple(
     f"{family}-{share}" for family in ("separable", "shuffle", "inverted-residual") for share in (10, 5, 1)
@@ -34,8 +33,6 @@ ENCODERS = tuple(
 """Presets of encoders, by the share of the wav2vec 2.0 encoder's cost in per cent."""
 FRAME_RATE = 50
 """Of the acoustic model, Hz."""
-
-Part = TypeVar("Part", Acoustic, Training, Augmentation)
 
 
 @dataclass(frozen=True)
@@ -89,19 +86,18 @@ def load_config(name: str, *, settings: Path = SETTINGS, live: bool = False, **t
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: an unknown table, key or stage.
+        ValueError: no TOML; an unknown table, key or stage.
     """
     stem, front = _front_end(name, live=live)
-    tables = tomllib.loads(settings.read_text("utf-8"))
-    check_known(tables, ("acoustic", "training", "augmentation"), "table", str(settings))
-    acoustic = _part(Acoustic, tables.get("acoustic", {}), settings)
+    tables = read_tables(settings, TABLES)
+    acoustic = part(Acoustic, tables.get("acoustic", {}), settings)
     given = {key: value for key, value in training.items() if value is not None}
     return Config(
         name=stem + ("-live" if live else ""),
         front=front,
         acoustic=replace(acoustic, padding="causal") if live else acoustic,
-        training=_part(Training, tables.get("training", {}) | given, settings),
-        augmentation=_part(Augmentation, tables.get("augmentation", {}), settings),
+        training=part(Training, tables.get("training", {}) | given, settings),
+        augmentation=part(Augmentation, tables.get("augmentation", {}), settings),
     )
 
 
@@ -133,12 +129,6 @@ def at_8_khz(encoder: str) -> sc.Pipeline:
         batch_norm={"channels": 40},
         stem={"in_channels": 40},
     )
-
-
-def _part(kind: type[Part], table: Mapping[str, Any], where: Path) -> Part:
-    check_known(table, [field.name for field in fields(kind)], "key", str(where))
-    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-    return kind(**values)
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

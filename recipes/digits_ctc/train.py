@@ -60,16 +60,17 @@ def train_run(config: Config, fold: Fold, run: RunFolder) -> None:
     """Train, or go on training, until the run's folder holds the trained pipelines.
 
     Raises:
-        ValueError: the folder is another config's.
+        ValueError: the folder is another config's, or another training is at work in it.
     """
-    resume = run.begin(config.record(fold))
-    model = config.build()
-    model.as_pipeline()  # a front-end that it refuses is refused before the training
-    batches = Batches(fold.training, config.augmentation, config.training.batch, config.training.seed)
-    with tensorboard(run.path) as writers:
-        train(model, batches, config.training, run, resume=resume, writers=writers)
-    model.front.save(run.front_end)
-    model.as_pipeline().save(run.recogniser)
+    with run.alone():
+        resume = run.begin(config.record(fold))
+        model = config.build()
+        model.as_pipeline()  # a front-end that it refuses is refused before the training
+        batches = Batches(fold.training, config.augmentation, config.training.batch, config.training.seed)
+        with tensorboard(run.path) as writers:
+            train(model, batches, config.training, run, resume=resume, writers=writers)
+        model.front.save(run.front_end)
+        model.as_pipeline().save(run.recogniser)
 
 
 if __name__ == "__main__":

@@ -7,17 +7,16 @@ tiny.toml          the same for the tests' generated corpus
 from __future__ import annotations
 
 import hashlib
-import tomllib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import nn
 
 import speechconv as sc
 from recipes.ctc.recogniser import Recogniser
+from recipes.ctc.settings import part, read_tables
 from recipes.ctc.spec_augment import Holes
 from recipes.ctc.trainer import Precision, Training
 from recipes.ctc.vocabulary import Vocabulary
@@ -25,14 +24,11 @@ from recipes.librispeech_ctc.acoustic import Acoustic
 from recipes.librispeech_ctc.batches import Batching
 from recipes.librispeech_ctc.corpus import SAMPLE_RATE
 from recipes.librispeech_ctc.examples import Examples
-from speechconv.checks import check_known
 from speechconv.pipeline import open_pipeline
 
 SETTINGS = Path(__file__).parent / "settings.toml"
 RECIPE = "librispeech_ctc"
 TABLES = ("acoustic", "training", "batches", "spec_augment")
-
-Part = TypeVar("Part", Acoustic, Training, Batching, Holes)
 
 
 @dataclass(frozen=True)
@@ -79,20 +75,14 @@ def load_config(settings: Path = SETTINGS, *, precision: Precision = "float32", 
         FileNotFoundError: no such file.
         ValueError: no TOML, an unknown table or key, or a value outside its range.
     """
-    if not settings.is_file():
-        raise FileNotFoundError(f"no settings {settings}; expected a TOML file as {SETTINGS.name}.")
-    try:
-        tables = tomllib.loads(settings.read_text("utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{settings} is not valid TOML: {error}") from None
-    check_known(tables, TABLES, "table", str(settings))
+    tables = read_tables(settings, TABLES)
     given = {key: value for key, value in training.items() if value is not None}
     holes = tables.get("spec_augment")
     return Config(
-        acoustic=_part(Acoustic, tables.get("acoustic", {}), settings),
-        training=_part(Training, tables.get("training", {}) | given, settings),
-        batches=_part(Batching, tables.get("batches", {}), settings),
-        holes=None if holes is None else _part(Holes, holes, settings),
+        acoustic=part(Acoustic, tables.get("acoustic", {}), settings),
+        training=part(Training, tables.get("training", {}) | given, settings),
+        batches=part(Batching, tables.get("batches", {}), settings),
+        holes=None if holes is None else part(Holes, holes, settings),
         precision=precision,
     )
 
@@ -130,8 +120,3 @@ def _weights(front: nn.Module) -> str:
     for name, tensor in front.state_dict().items():
         digest.update(name.encode() + tensor.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def _part(kind: type[Part], table: Mapping[str, Any], where: Path) -> Part:
-    check_known(table, [field.name for field in fields(kind)], "key", str(where))
-    return kind(**table)

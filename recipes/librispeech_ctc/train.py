@@ -86,7 +86,8 @@ def train_run(
         readers: threads that read recordings ahead, >= 1.
 
     Raises:
-        FileNotFoundError, ValueError: sources at fault; or the folder is another config's.
+        FileNotFoundError, ValueError: sources at fault; the folder is another config's; another training is at work in
+            it.
     """
     began = time.perf_counter()
     torch.manual_seed(config.training.seed)
@@ -98,42 +99,46 @@ def train_run(
     model = new_recogniser(front, config.acoustic, units.vocabulary)
     examples = choose(utterances, units, config.batches.longest, partial(config.acoustic.num_frames, front))
     record = config.record(front, units.vocabulary, examples)
-    resume = processes.from_first(lambda: _begin(run, record, units.vocabulary))
-    batches = Batches(
-        examples.chosen,
-        config.batches,
-        config.holes,
-        seed=config.training.seed,
-        most=config.training.batch,
-        processes=processes,
-    )
-    if processes.first:
-        print(f"{examples.summary()}; {config.training.steps} steps, {batches.per_epoch} an epoch", flush=True)
-    model.load_state_dict(processes.from_first(model.state_dict))
-    model.to(device)
-    with (
-        tensorboard(run.path) if processes.first else contextlib.nullcontext([]) as writers,
-        Ahead(batches, readers, config.training.steps) as ahead,
-    ):
-        train(
-            model,
-            ahead,
-            config.training,
-            run,
-            resume=resume,
-            writers=writers,
+    with contextlib.ExitStack() as held:
+        resume = processes.from_first(lambda: _begin(run, record, units.vocabulary, held))
+        batches = Batches(
+            examples.chosen,
+            config.batches,
+            config.holes,
+            seed=config.training.seed,
+            most=config.training.batch,
             processes=processes,
-            precision=config.precision,
         )
-    model.cpu()
+        if processes.first:
+            print(f"{examples.summary()}; {config.training.steps} steps, {batches.per_epoch} an epoch", flush=True)
+        model.load_state_dict(processes.from_first(model.state_dict))
+        model.to(device)
+        with (
+            tensorboard(run.path) if processes.first else contextlib.nullcontext([]) as writers,
+            Ahead(batches, readers, config.training.steps) as ahead,
+        ):
+            train(
+                model,
+                ahead,
+                config.training,
+                run,
+                resume=resume,
+                writers=writers,
+                processes=processes,
+                precision=config.precision,
+            )
+        model.cpu()
+        if processes.first:
+            model.front.save(run.front_end)
     if processes.first:
-        model.front.save(run.front_end)
         print(f"{run.path}: trained in {time.perf_counter() - began:.0f} s; next: evaluate.py {run.path} --data ...")
     return model
 
 
-def _begin(run: RunFolder, record: Mapping[str, Any], vocabulary: Vocabulary) -> bool:
-    """As `RunFolder.begin`; another vocabulary is told in words, not in all its tokens."""
+def _begin(run: RunFolder, record: Mapping[str, Any], vocabulary: Vocabulary, held: contextlib.ExitStack) -> bool:
+    """As `RunFolder.begin`, alone in the folder until `held` is left; another vocabulary is told in words, not in all
+    its tokens."""
+    held.enter_context(run.alone())
     if (run.path / "config.json").exists():
         vocabulary.check_same(run.config()["tokens"], str(run.path))
     return run.begin(record)

@@ -68,17 +68,20 @@ def test_each_bad_sound_is_a_line_and_each_odd_name_is_kept(corpus: Path, tmp_pa
 
 @pytest.mark.parametrize("store", STORES)
 def test_no_id_leads_out_of_the_folder_and_of_two_the_first_wins(tmp_path: Path, store: str) -> None:
+    """Nothing new lies beside the folder, up to four levels above it."""
+    around, tmp_path = tmp_path, tmp_path / "up" / "and"
+    tmp_path.mkdir(parents=True)
     (tmp_path / "x.wav").write_bytes(claims())
     ids = ["../../up", "/etc/passwd", "a/../../b", "twice", "twice", "..", "a\0b", " "]
     lines = [{"audio_filepath": str(tmp_path / "x.wav"), "id": id} for id in ids]
     (tmp_path / "list.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    before = sorted(path for path in tmp_path.parent.rglob("*") if "out" not in path.parts)
+    before = sorted(path for path in around.rglob("*") if "out" not in path.parts)
     summary = sc.extract(tmp_path / "list.jsonl", out=tmp_path / "in" / "out", store=store)
     assert [line["id"] for line in manifest(tmp_path / "in" / "out")] == [*ids[:4], *ids[5:]]
     (line,) = errors(tmp_path / "in" / "out")
     assert line["id"] == "twice"
     assert summary.exit_status == 3
-    after = sorted(path for path in tmp_path.parent.rglob("*") if "out" not in path.parts)
+    after = sorted(path for path in around.rglob("*") if "out" not in path.parts)
     assert [path for path in after if path not in before] == [tmp_path / "in"]
     reader = sc.FeatureReader(tmp_path / "in" / "out")
     assert reader.ids == [*ids[:4], *ids[5:]]

@@ -17,7 +17,7 @@ channels = 64
 blocks = 2
 
 [training]
-steps = 250
+steps = 400
 learning_rate = 6e-3
 warmup = 30
 batch = 8

@@ -14,6 +14,7 @@ import speechconv as sc
 from recipes.ctc.run_folder import RunFolder
 from recipes.ctc.scoring import difference, word_error_rate
 from recipes.digits_ctc import evaluate, prepare, train, voices
+from recipes.digits_ctc.config import load_config
 from recipes.digits_ctc.corpus import DIGITS, SAMPLE_RATE, find_clips, fold_named, folds, read, speakers
 from recipes.digits_ctc.report import Result, find_results
 from tests.recipes.digits_voices import VOICES
@@ -153,3 +154,26 @@ def test_seeds_on_other_utterances_are_told(tmp_path: Path) -> None:
     result = result_of(tmp_path, "logmel", 1, [1, 0], [3, 5])
     with pytest.raises(ValueError, match="the seeds of logmel were tested on other utterances"):
         result.scores(official=False)
+
+
+# Settings and runs.
+
+
+def test_settings_that_are_no_toml_are_named(tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text("[training")
+    with pytest.raises(ValueError, match=r"my\.toml is not valid TOML: "):
+        load_config("logmel", settings=tmp_path / "my.toml")
+    (tmp_path / "my.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"my\.toml is not valid TOML: "):
+        load_config("logmel", settings=tmp_path / "my.toml")
+    with pytest.raises(FileNotFoundError, match=r"no settings .*; .* tables acoustic, training, augmentation\."):
+        load_config("logmel", settings=tmp_path / "none.toml")
+
+
+def test_a_run_that_is_being_trained_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, run = write_takes(tmp_path / "data", ["ann", "bob"]), RunFolder(tmp_path / "run")
+    with run.alone(), pytest.raises(SystemExit) as caught:
+        train.main(["--data", str(data), "--steps", "1", "--output", str(run.path)])
+    assert caught.value.code == 2
+    assert "another training is at work in" in capsys.readouterr().err
+    assert not (run.path / "config.json").exists()

@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -64,6 +63,21 @@ def test_two_processes_give_the_gradients_of_one(corpus: Path, tmp_path: Path) -
             assert (found[0][name] - expected[most][name]).abs().max() <= 1e-5 * largest, name
 
 
+DIES = """
+import os, runpy, signal, sys
+from recipes.ctc.run_folder import RunFolder
+
+def save_or_die(run, state):
+    if state["step"] == 15:
+        os.kill(os.getpid(), signal.SIGKILL)
+    save(run, state)
+
+save, RunFolder.save_checkpoint = RunFolder.save_checkpoint, save_or_die
+runpy.run_path(sys.argv.pop(1), run_name="__main__")
+"""
+"""Runs a script with its arguments; the process is killed in a training's step 15, before its checkpoint is saved."""
+
+
 def test_a_killed_run_goes_on_with_the_same_bits(corpus: Path, tmp_path: Path) -> None:
     """In one process; two go on with it as well."""
     settings = tmp_path / "settings.toml"
@@ -72,13 +86,10 @@ def test_a_killed_run_goes_on_with_the_same_bits(corpus: Path, tmp_path: Path) -
     options = ["--data", str(corpus / "train"), "--settings", str(settings), "--steps", "40"]
     killed = tmp_path / "killed"
     command = (str(SETTINGS.with_name("train.py")), *options, "--output", str(killed))
-    with _started(*command) as process:
-        while not (killed / "checkpoint.pt").exists() and process.poll() is None:
-            time.sleep(0.01)
-        process.kill()
+    with _started("-c", DIES, *command) as process:
+        pass
     assert process.returncode == -signal.SIGKILL
-    step = RunFolder(killed).checkpoint()["step"]
-    assert 0 < step < 40
+    assert RunFolder(killed).checkpoint()["step"] == 10
     shared = shutil.copytree(killed, tmp_path / "shared")
     with _started(*TORCHRUN, command[0], *options, "--output", str(shared)) as process:
         training.main([*options, "--output", str(killed)])
@@ -188,6 +199,17 @@ def test_arguments_at_fault_are_told_in_one_line(
     assert re.match(f"error: .*{why}", said)
     assert said.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_is_being_trained_is_left_alone(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    with run.alone(), pytest.raises(SystemExit) as caught:
+        _train(corpus, run.path, "--steps", "1")
+    assert caught.value.code == 2
+    assert "another training is at work in" in capsys.readouterr().err
+    assert not (run.path / "config.json").exists()
 
 
 @pytest.mark.parametrize(

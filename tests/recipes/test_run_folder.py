@@ -42,6 +42,15 @@ def test_a_disk_that_is_full_leaves_the_checkpoint_before(run: RunFolder, reques
     assert sorted(run.path.iterdir()) == before
 
 
+def test_two_trainings_at_once_in_one_folder_are_refused(run: RunFolder) -> None:
+    with run.alone():
+        message = r"another training is at work in .*run; wait for it, or choose another --output\."
+        with pytest.raises(ValueError, match=message), run.alone():
+            pass
+    with run.alone():
+        pass
+
+
 def test_a_damaged_checkpoint_is_told(run: RunFolder) -> None:
     run.save_checkpoint({"step": 1})
     path = run.path / "checkpoint.pt"
