@@ -31,6 +31,8 @@ ENCODERS = tuple(
     f"{family}-{share}" for family in ("separable", "shuffle", "inverted-residual") for share in (10, 5, 1)
 )
 """Presets of encoders, by the share of the wav2vec 2.0 encoder's cost in per cent."""
+ENCODER_RATE = 0.1
+"""Of an encoder's own weights, times the learning rate: with the whole rate they take much longer to begin to learn."""
 FRAME_RATE = 50
 """Of the acoustic model, Hz."""
 
@@ -92,11 +94,12 @@ def load_config(name: str, *, settings: Path = SETTINGS, live: bool = False, **t
     tables = read_tables(settings, TABLES)
     acoustic = part(Acoustic, tables.get("acoustic", {}), settings)
     given = {key: value for key, value in training.items() if value is not None}
+    rate = {"front_rate": ENCODER_RATE} if stem in ENCODERS else {}
     return Config(
         name=stem + ("-live" if live else ""),
         front=front,
         acoustic=replace(acoustic, padding="causal") if live else acoustic,
-        training=part(Training, tables.get("training", {}) | given, settings),
+        training=part(Training, rate | tables.get("training", {}) | given, settings),
         augmentation=part(Augmentation, tables.get("augmentation", {}), settings),
     )
 
