@@ -31,6 +31,14 @@ def test_every_encoder_streams_at_fifty_frames_a_second_and_live_waits_for_its_s
     live.as_pipeline().stream()
 
 
+def test_an_encoders_own_weights_learn_at_a_tenth_of_the_rate_unless_the_settings_say_otherwise(tmp_path: Path) -> None:
+    assert {load_config(name).training.front_rate for name in ENCODERS} == {0.1}
+    assert {load_config(name).training.front_rate for name in front_ends()} == {1.0}
+    mine = tmp_path / "mine.toml"
+    mine.write_text("[training]\nfront_rate = 0.5\n")
+    assert load_config(ENCODERS[0], settings=mine).training.front_rate == 0.5
+
+
 def test_a_front_end_whose_frames_do_not_meet_the_acoustic_model_s_is_refused(tmp_path: Path) -> None:
     text = (CONFIGS / "logmel.toml").read_text().replace("hop_length = 80", "hop_length = 60")
     (tmp_path / "odd.toml").write_text(text)
