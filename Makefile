@@ -78,6 +78,7 @@ bench: $(READY)  ## time log-mel, the wav2vec 2.0 encoder, light encoders, live 
 	$(BIN)/python -m benchmarks.streams
 	$(BIN)/python -m benchmarks.verification
 	$(BIN)/python -m benchmarks.extraction
+	$(BIN)/python -m benchmarks.command
 
 clean:  ## forget the environment and what demo made
 	rm -rf $(VENV) $(TOOLKITS:%=.venv-%) demo_features browser_screenshots

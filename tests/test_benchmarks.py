@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import budgets, encoder, logmel, streams, timing, verification
+from benchmarks import budgets, command, encoder, logmel, streams, timing, verification
 
 HEADINGS = "| log-mel | median ms | times real time | times torchaudio's speed |"
 
@@ -46,6 +47,17 @@ def cells(lines: list[str], headings: str) -> list[list[str]]:
     after = lines[next(i for i, line in enumerate(lines) if line.startswith(headings)) + 2 :]
     table = after[: next((i for i, line in enumerate(after) if not line), len(after))]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+
+
+def test_the_benchmark_of_the_command_prints_a_row_for_each(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[Sequence[str]] = []
+    monkeypatch.setattr(command, "run", called.append)
+    command.main(["--repeats", "1"])
+    rows = cells(capsys.readouterr().out.splitlines(), "| command | median s |")
+    assert [row[0] for row in rows] == list(command.COMMANDS)
+    assert set(called) == set(command.COMMANDS.values())
 
 
 def test_the_verification_benchmark_prints_both_tables(
