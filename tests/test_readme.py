@@ -37,15 +37,18 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(arguments: list[str], folder: Path, checkpoint: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run in a folder of its own that sees audio_samples/, recipes/ and, by the name it has on the hub, the
-    `checkpoint`; with this environment's commands first on the path."""
+@pytest.fixture
+def folder(tmp_path: Path, checkpoint: Path) -> Path:
+    """Sees audio_samples/, recipes/ and, by the name it has on the hub, the checkpoint."""
     for name in ("audio_samples", "recipes"):
-        if not (folder / name).exists():
-            (folder / name).symlink_to(ROOT / name)
-    if checkpoint and not (folder / "facebook").exists():
-        (folder / "facebook").mkdir()
-        (folder / "facebook" / "wav2vec2-base").symlink_to(checkpoint)
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "facebook").mkdir()
+    (tmp_path / "facebook" / "wav2vec2-base").symlink_to(checkpoint)
+    return tmp_path
+
+
+def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run in a folder, with this environment's commands first on the path."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
         arguments,
@@ -59,23 +62,26 @@ def run(arguments: list[str], folder: Path, checkpoint: Path | None = None) -> s
 
 
 @pytest.mark.parametrize("number", range(len(blocks("python"))))
-def test_every_python_block_runs(number: int, tmp_path: Path, checkpoint: Path) -> None:
-    done = run([sys.executable, "-W", "error", "-c", blocks("python")[number]], tmp_path, checkpoint)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
+def test_every_python_block_runs(
+    number: int, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    exec(blocks("python")[number], {})
+    assert capsys.readouterr().out.strip()
 
 
 @pytest.mark.parametrize("block", commands(), ids=lambda block: block[0])
-def test_every_command_runs(block: list[str], tmp_path: Path, checkpoint: Path) -> None:
+def test_every_command_runs(block: list[str], folder: Path) -> None:
     for command in block:
         quiet = command.replace("| head -n 2", "| sed -n 1,2p")
-        done = run(["bash", "-o", "pipefail", "-c", quiet], tmp_path, checkpoint)
+        done = run(["bash", "-o", "pipefail", "-c", quiet], folder)
         expected = 3 if "/dev/null" in command else 0  # an empty stream is a failed input
         assert done.returncode == expected, f"{command}\n{done.stderr}"
 
 
-def test_the_first_block_gives_the_shape_that_its_comment_states(tmp_path: Path) -> None:
-    done = run([sys.executable, "-c", blocks("python")[0]], tmp_path)
+def test_the_first_block_gives_the_shape_that_its_comment_states(folder: Path) -> None:
+    """In a process of its own, as its reader runs it."""
+    done = run([sys.executable, "-W", "error", "-c", blocks("python")[0]], folder)
     (stated,) = re.findall(r"-> (\(1, \d+, 80\))", blocks("python")[0])
     assert done.stdout.strip() == f"torch.Size([{stated[1:-1]}]) 160 199"
 
