@@ -122,9 +122,9 @@ def verify(
 
     Example:
         >>> from speechconv import ConvSTFT
-        >>> answer = verify(ConvSTFT(n_fft=512, hop_length=128), thresholds={"bank.kappa_two_sided": 1.001})
+        >>> answer = verify(ConvSTFT(n_fft=256, hop_length=64), thresholds={"bank.kappa_two_sided": 1.001})
         >>> answer.verdict, round(answer.bank.kappa, 2), answer.passed
-        ('yes: n_fft 512, periodic Hann', 1.67, True)
+        ('yes: n_fft 256, periodic Hann', 1.67, True)
     """
     limits = [*((name, limit, False) for name, limit in (thresholds or {}).items())]
     limits += [(name, limit, True) for name, limit in (minima or {}).items()]
