@@ -6,19 +6,22 @@ python recipes/digits_ctc/costs.py runs --plot costs.png > costs.md
 from __future__ import annotations
 
 import argparse
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 import speechconv as sc
 from recipes.ctc.command import run_command
 from recipes.ctc.scoring import Interval, word_error_rate
 from recipes.digits_ctc.config import load_config
 from recipes.digits_ctc.corpus import SAMPLE_RATE
+from recipes.digits_ctc.labels import DISTANCES, places
 from recipes.digits_ctc.report import BASELINE, Result, find_results, table
 
 HEAD = (
@@ -31,9 +34,9 @@ HEAD = (
     ("isolated, left out, % right", "---:"),
     ("lookahead ms", "---:"),
 )
-SIZE_INCHES, DPI = (7.2, 4.4), 100
-CORNERS = (("left", 7, 3), ("right", -7, 3), ("left", 7, -10), ("right", -7, -10))
-"""Of a point, where its name begins or ends: alignment, and points to the right and up. Neighbours take turns."""
+SIZE_INCHES, DPI, FONT_SIZE = (7.6, 5.2), 100, 8
+COLOURS = {"separable": "tab:green", "shuffle": "tab:red", "inverted-residual": "tab:purple"}
+"""Of the families of encoders; other front-ends have one of their own together, live ones another."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,19 @@ class Priced:
     def wer(self) -> Interval:
         """On the speakers left out."""
         return word_error_rate(self.result.scores(official=False))
+
+    @property
+    def percent(self) -> float:
+        return 100 * self.wer.value
+
+    @property
+    def family(self) -> str:
+        """Of an encoder: its name without the share of the cost."""
+        return self.result.name.removesuffix("-live").rpartition("-")[0]
+
+    @property
+    def colour(self) -> str:
+        return COLOURS.get(self.family, "tab:orange" if self.result.name.endswith("-live") else "tab:blue")
 
     def row(self, baseline: Result | None, whole: float) -> list[str]:
         """Of the table; `whole` is what wav2vec 2.0's encoder costs."""
@@ -99,31 +115,59 @@ def rate_of(layer: sc.Sequential | sc.FeatureEncoder, sample_rate: int | None = 
 
 
 def draw(known: Sequence[Priced], path: Path) -> None:
-    """A point for each front-end, with its interval."""
+    """A point for each front-end, with its interval; a line through the encoders of a family."""
     figure = Figure(figsize=SIZE_INCHES, dpi=DPI, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    for one, (align, right, up) in zip(known, itertools.cycle(CORNERS), strict=False):
-        x, wer, colour = one.rate, one.wer, "tab:orange" if one.result.name.endswith("-live") else "tab:blue"
-        bars = [[100 * (wer.value - wer.low)], [100 * (wer.high - wer.value)]]
-        axes.errorbar([x], [100 * wer.value], yerr=bars, fmt="o", color=colour, capsize=3, markersize=5)
-        axes.annotate(
-            one.result.name,
-            (x, 100 * wer.value),
-            (right, up),
-            textcoords="offset points",
-            fontsize=8,
-            color=colour,
-            ha=align,
-        )
+    for one in known:
+        bars = [[100 * (one.wer.value - one.wer.low)], [100 * (one.wer.high - one.wer.value)]]
+        axes.errorbar([one.rate], [one.percent], yerr=bars, fmt="o", color=one.colour, capsize=3, markersize=5)
+    for family, colour in COLOURS.items():
+        members = [(one.rate, one.percent) for one in known if one.family == family]
+        axes.plot(*np.reshape(members, (-1, 2)).T, color=colour, linewidth=1, alpha=0.5)
     axes.set_xscale("log")
-    axes.margins(x=0.2)
+    axes.margins(x=0.1)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("front-end: multiply-adds a second of audio")
     axes.set_ylabel("word error rate %, speakers left out")
     axes.set_title("connected digits: cost against error, 95 % intervals", loc="left", fontsize=11)
     axes.grid(alpha=0.3)
+    _name(axes, known)
     figure.savefig(path)
+
+
+def _name(axes: Axes, known: Sequence[Priced]) -> None:
+    """The name of each point beside it, with a line where it had to go far."""
+    figure = axes.figure
+    assert isinstance(figure, Figure)
+    figure.draw_without_rendering()  # from here on everything stays where it is
+    points = [tuple(axes.transData.transform((one.rate, one.percent))) for one in known]
+    bars = [axes.transData.transform([(one.rate, 100 * end) for end in (one.wer.low, one.wer.high)]) for one in known]
+    taken = [Bbox([low - 5, high + 5]) for low, high in bars]
+    sizes = [_size(axes, one.result.name) for one in known]
+    found = places(points, sizes, taken, axes.get_window_extent())
+    for one, point, size, place in zip(known, points, sizes, found, strict=True):
+        offset = np.subtract(place, point)
+        far = max(np.abs(offset) - np.divide(size, 2)) > DISTANCES[0] + 1
+        axes.annotate(
+            one.result.name,
+            (one.rate, one.percent),
+            tuple(offset * 72 / figure.dpi),
+            textcoords="offset points",
+            fontsize=FONT_SIZE,
+            color=one.colour,
+            ha="center",
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": one.colour, "linewidth": 0.5} if far else None,
+        )
+
+
+def _size(axes: Axes, name: str) -> tuple[float, float]:
+    """Pixels that a name takes."""
+    text = axes.text(0, 0, name, fontsize=FONT_SIZE)
+    box = text.get_window_extent()
+    text.remove()
+    return box.width, box.height
 
 
 if __name__ == "__main__":
