@@ -6,8 +6,6 @@ import os
 import sys
 from pathlib import Path
 
-os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # librosa's loops are short here: compiling them takes 20 s a process
-
 import pytest
 import torch
 from hypothesis import HealthCheck, settings

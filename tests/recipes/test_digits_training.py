@@ -184,7 +184,7 @@ def test_what_is_wrong_is_one_line(
     assert "no speaker carl" in failing(train.main, [*data, "--fold", "without-carl"], capsys)
     assert "no config mine" in failing(train.main, [*data, "--config", "mine"], capsys)
     other = [*data, "--fold", HELD_OUT, "--settings", str(settings), "--steps", "9", "--output", str(run)]
-    assert "training.steps was 250, is now 9" in failing(train.main, other, capsys)
+    assert "training.steps was 400, is now 9" in failing(train.main, other, capsys)
     assert "holds no config.json" in failing(evaluate.main, [str(tmp_path), *data], capsys)
     assert "no speaker clf5, usm7 in the data; it has ann, bob" in failing(
         evaluate.main, [str(run), "--data", str(tone_folder)], capsys

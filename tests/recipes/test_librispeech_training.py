@@ -87,7 +87,7 @@ def test_a_killed_run_goes_on_with_the_same_bits(corpus: Path, tmp_path: Path) -
     killed = tmp_path / "killed"
     command = (str(SETTINGS.with_name("train.py")), *options, "--output", str(killed))
     with _started("-c", DIES, *command) as process:
-        pass
+        process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert RunFolder(killed).checkpoint()["step"] == 10
     shared = shutil.copytree(killed, tmp_path / "shared")
