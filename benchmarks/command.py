@@ -2,7 +2,7 @@
 
     python -m benchmarks.command [--repeats 11]
 
-DESIGN asks 0.3 s of `--help`: nothing heavy is loaded for it.
+`--help` is to answer within 0.3 s: nothing heavy is loaded for it.
 """
 
 from __future__ import annotations

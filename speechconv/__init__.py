@@ -9,7 +9,7 @@ The map, in the order of the signal:
     layer       Layer: one window function, offline and live
     conv        Conv1d
     identities  what a convolution equals; linear_as_conv: a classifier of windows over a whole signal
-    combine     Sequential, Residual, Parallel
+    combine     Sequential, Residual, Parallel; gathered: training past batch norm, on valid_frames alone
     norm        LayerNorm, BatchNorm
     cumulative  CumulativeNorm: over time, causal
     moments     mean and covariance of a waveform's windows; utterance: frozen, or by passes over a file

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from speechconv.gathered import gathered_runs, run_gathered
+from speechconv.gathered import gathered_runs, gathers, run_gathered
 from speechconv.geometry import Geometry
 from speechconv.layer import (
     Layer,
@@ -91,8 +91,8 @@ class Sequential(Layer):
         return channels
 
     def offline(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        if self.training and lengths is not None:
-            for run in gathered_runs(list(self._inlined())):
+        if lengths is not None and any(map(gathers, layers := list(self._inlined()))):
+            for run in gathered_runs(layers):
                 x, lengths = run_gathered(run, x, lengths)
             return x
         for layer, followers in tiled_runs(list(self)):

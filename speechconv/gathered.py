@@ -26,7 +26,7 @@ def gathered_runs(layers: Sequence[nn.Module]) -> Iterator[list[nn.Module]]:
     start = 0
     while start < len(layers):
         run = list(takewhile(_takes_gathered, layers[start:]))
-        if not any(map(_gathers, run)):
+        if not any(map(gathers, run)):
             run = [layers[start]]
         elif start + len(run) < len(layers) and _pads(layers[start + len(run)]):
             run.append(layers[start + len(run)])
@@ -50,7 +50,8 @@ def run_gathered(run: Sequence[nn.Module], x: Tensor, lengths: Tensor) -> tuple[
     return last.on_padded(padded, g.num_frames(x.shape[1])), last.num_frames(lengths)
 
 
-def _gathers(layer: nn.Module) -> bool:
+def gathers(layer: nn.Module) -> bool:
+    """True for a batch norm in training."""
     return isinstance(layer, BatchNorm) and layer.training
 
 

@@ -98,7 +98,7 @@ def test_neighbours_share_one_gathering() -> None:
     ]
     strided = ConvBlock(4, 4, 1, stride=2)
     assert list(gathered_runs([norm, strided, norm])) == [[norm], [strided], [norm]]
-    padded = sc.Conv1d(4, 4, 3, padding="causal")
-    assert list(gathered_runs([norm, padded, padded, linear, padded])) == [[norm, padded], [padded], [linear], [padded]]
+    causal = sc.Conv1d(4, 4, 3, padding="causal")
+    assert list(gathered_runs([norm, causal, causal, linear, causal])) == [[norm, causal], [causal], [linear], [causal]]
     norm.eval()
     assert list(gathered_runs([norm, relu])) == [[norm], [relu]]

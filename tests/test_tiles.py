@@ -130,6 +130,16 @@ def test_where_nothing_needs_a_gradient_tiles_run_though_gradients_are_on() -> N
     assert len(head.seen) == 6
 
 
+@torch.no_grad()
+def test_a_padded_batch_runs_in_tiles_in_training_mode_too() -> None:
+    """It is the mode that modules are made in."""
+    head, follower = Windows(tile=2), Doubled()
+    chain = sc.Sequential(head, follower)
+    assert chain.training
+    chain(noise(2, 36).float(), torch.tensor([36, 20]))
+    assert len(head.seen) == len(follower.seen) > 1
+
+
 def test_a_head_shares_its_tiles_with_the_frame_by_frame_layers_behind_it() -> None:
     head, mel, log, relu = Windows(tile=2), Doubled(), sc.Log(), nn.ReLU()
     point, wide, norm = sc.Conv1d(1, 1, 1), sc.Conv1d(1, 1, 3, padding="same"), sc.LayerNorm(1)
