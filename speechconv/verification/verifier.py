@@ -7,18 +7,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from speechconv.checks import check_choice, check_count, check_known
-from speechconv.conv import Conv1d
-from speechconv.frontend.stft import ConvSTFT
+from speechconv.checks import check_count, check_known
 from speechconv.layer import Layer
-from speechconv.layout import WAVEFORM
 from speechconv.pages.document import check_output
 from speechconv.pipeline import Pipeline
 from speechconv.verification import answers
@@ -28,16 +25,14 @@ from speechconv.verification.drift import drift
 from speechconv.verification.filter_bank import FilterBank, Layout
 from speechconv.verification.filter_shape import describe_filters
 from speechconv.verification.identity import fit_stft, identify, nearest_stft
-from speechconv.verification.pairing import halves
 from speechconv.verification.pairs import examine_pairs
 from speechconv.verification.probe import probe
 from speechconv.verification.report import write_report
 from speechconv.verification.scales import SCALES, fit_scales
 from speechconv.verification.sound import sound
-from speechconv.verification.sources import SAMPLE_RATE, bank_of, in_double, parse_reference, pipeline_in, read_bank
+from speechconv.verification.sources import SAMPLE_RATE, pipeline_in
+from speechconv.verification.subject import Reference, Weights, find_reference, find_subject, name_of
 
-Weights = str | os.PathLike[str] | nn.Module | FilterBank | Tensor | NDArray[Any]
-Reference = str | nn.Module | FilterBank | Tensor | NDArray[Any]
 Audio = str | os.PathLike[str] | Tensor | NDArray[Any]
 
 FAR = 0.5
@@ -134,12 +129,12 @@ def verify(
     hop_length = None if hop_length is None else check_count("hop_length", hop_length)
     if report is not None:
         check_output(report)
-    source = _name(weights) if name is None else name
+    source = name_of(weights) if name is None else name
     if isinstance(weights, str | os.PathLike):
         weights = pipeline_in(weights) or weights  # a pipeline also knows what its filters started from
-    subject = _subject(weights, source, tensor, layout, sample_rate, hop_length)
+    subject = find_subject(weights, source, tensor, layout, sample_rate, hop_length)
     if isinstance(subject, FilterBank):
-        examined = examine_bank(subject, _reference(reference, weights, subject), audio)
+        examined = examine_bank(subject, find_reference(reference, weights, subject), audio)
     else:
         if reference is not None or audio is not None:
             raise ValueError(f"{source} holds no single bank of filters, which reference and audio would need.")
@@ -229,105 +224,6 @@ def _check(verification: Verification, name: str, limit: float, at_least: bool) 
     return Check(name, value, float(limit), within, at_least)
 
 
-def _subject(
-    weights: Weights | Reference,
-    source: str,
-    tensor: str | None,
-    layout: Layout | None,
-    sample_rate: int | None,
-    hop_length: int | None,
-) -> FilterBank | Layer:
-    """The bank, or the encoder that holds no single one."""
-    if isinstance(weights, str | os.PathLike):
-        return read_bank(weights, tensor, layout=layout, sample_rate=sample_rate, hop_length=hop_length)
-    found = _in_memory(weights, source, tensor, layout)
-    if isinstance(found, FilterBank):
-        return dataclasses.replace(
-            found,
-            sample_rate=sample_rate or found.sample_rate,
-            hop_length=hop_length or found.hop_length,
-            sample_rate_assumed=found.sample_rate_assumed and sample_rate is None,
-        )
-    return found
-
-
-def _in_memory(
-    weights: nn.Module | FilterBank | Tensor | NDArray[Any], source: str, tensor: str | None, layout: Layout | None
-) -> FilterBank | Layer:
-    check_choice("layout", layout, (None, *get_args(Layout)))
-    if isinstance(weights, Pipeline):
-        return bank_of(weights, tensor, layout=layout, where=source)
-    if tensor is not None:
-        raise ValueError(f"tensor (={tensor!r}) chooses from a file or a pipeline; {_name(weights)} holds one bank.")
-    match weights:
-        case FilterBank():
-            rows = _checked(weights.rows, weights.name)
-            halves = (rows, None) if weights.imag is None else rows.chunk(2)
-            return dataclasses.replace(weights, real=halves[0], imag=halves[1])
-        case ConvSTFT():
-            return _bank("kernel", weights.kernel, weights.hop_length, "stacked")
-        case Conv1d() if weights.in_channels == weights.groups == weights.dilation == 1:
-            return _bank("weight", weights.weight, weights.stride, layout)
-        case nn.Conv1d() if weights.in_channels == weights.dilation[0] == 1:
-            return _bank("weight", weights.weight, weights.stride[0], layout)
-        case Layer() if weights.in_channels == WAVEFORM:
-            return weights
-        case torch.Tensor() | np.ndarray():
-            return _bank("weights", torch.as_tensor(weights), None, layout)
-    raise TypeError(
-        "expected a file, a Pipeline, a layer that takes a waveform, a Conv1d of one channel, a FilterBank or a tensor "
-        f"of filters, got {_name(weights)}."
-    )
-
-
-def _bank(name: str, filters: Tensor, hop_length: int | None, layout: Layout | None) -> FilterBank:
-    """Rows of real filters in that layout, or the one that they show; or complex ones."""
-    if filters.ndim == 3 and filters.shape[1] == 1:
-        filters = filters[:, 0]
-    real, imag, layout = halves([_checked(filters, name)], name, layout)
-    return FilterBank(name, real, imag, layout, SAMPLE_RATE, hop_length, sample_rate_assumed=True)
-
-
-def _checked(rows: Tensor, name: str) -> Tensor:
-    """As `in_double`; ValueError for another shape, NaN, or zeros alone."""
-    if rows.ndim != 2 or rows.shape[1] < 2 or not len(rows):
-        raise ValueError(
-            f"{name} must be filters of shape (filters, taps) or (filters, 1, taps), taps >= 2, got "
-            f"{tuple(rows.shape)}."
-        )
-    rows = in_double(rows)
-    if not bool(rows.isfinite().all()):
-        raise ValueError(f"{name} holds NaN or infinite weights, in {int((~rows.isfinite()).any(1).sum())} filters.")
-    if not bool(rows.any()):
-        raise ValueError(f"{name} holds only zeros.")
-    return rows
-
-
-def _reference(given: Reference | None, weights: Weights, bank: FilterBank) -> tuple[FilterBank, str] | None:
-    if isinstance(given, str):
-        return parse_reference(given, bank)
-    if given is not None:
-        subject = _subject(given, _name(given), None, None, bank.sample_rate, None)
-        if not isinstance(subject, FilterBank):
-            raise ValueError(f"a reference must be one bank of filters, got {_name(given)}.")
-        return subject, _name(given)
-    stft = _started(weights, bank)
-    return None if stft is None else (_initial(stft, bank), "the STFT that it started from")
-
-
-def _started(weights: Weights, bank: FilterBank) -> ConvSTFT | None:
-    """The learned ConvSTFT whose kernel the bank is."""
-    path = bank.name.removesuffix(".kernel")
-    modules = dict(weights.named_modules()) if isinstance(weights, Pipeline) else {}
-    stft = weights if isinstance(weights, ConvSTFT) else modules.get(path)
-    return stft if isinstance(stft, ConvSTFT) and stft.learn is not None else None
-
-
-def _initial(stft: ConvSTFT, bank: FilterBank) -> FilterBank:
-    real, imag = stft.initial_kernel.chunk(2)
-    return FilterBank("the STFT that it started from", real, imag, "stacked", bank.sample_rate)
-
-
 def _heard(audio: Audio, sample_rate: int) -> tuple[Tensor, str]:
     """(samples,) at the bank's rate, and a name."""
     if isinstance(audio, str | os.PathLike):
@@ -345,7 +241,3 @@ def _heard(audio: Audio, sample_rate: int) -> tuple[Tensor, str]:
     if wav.ndim != 1 or not wav.is_floating_point() or not bool(wav.isfinite().all()):
         raise ValueError(f"audio must be finite floating samples (samples,), got {wav.dtype} {tuple(wav.shape)}.")
     return wav, "the given samples"
-
-
-def _name(weights: Any) -> str:
-    return os.fspath(weights) if isinstance(weights, str | os.PathLike) else type(weights).__name__
