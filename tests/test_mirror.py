@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 
+import speechconv as sc
 from speechconv.geometry import Mirror, MirrorKind
 from speechconv.mirror import mirror_index, mirrored
 
@@ -47,3 +48,60 @@ def test_an_empty_signal_mirrors_nothing_that_lies_outside(kind: MirrorKind) -> 
     """There is no sample to name; index 0 is safe in the padded tensor that holds the row."""
     assert mirror_index(torch.arange(-3, 4), 0, kind).tolist() == [0] * 7
     assert mirror_index(torch.arange(-3, 4), torch.tensor(0), kind).tolist() == [0] * 7
+
+
+# Layers that mirror the signal, offline and live
+
+
+class Windows(sc.Layer):
+    """The samples of each frame, as they are, whatever mirrors the signal's ends."""
+
+    in_channels = 0
+
+    def __init__(self, geometry: sc.Geometry) -> None:
+        super().__init__()
+        self.geometry = geometry
+        self.out_channels = geometry.receptive_field
+
+    def valid(self, x: torch.Tensor) -> torch.Tensor:
+        return x.unfold(1, self.geometry.receptive_field, self.geometry.stride)
+
+
+@pytest.mark.parametrize("kind", ["reflect", "symmetric"])
+@pytest.mark.parametrize("pads", [(6, 1), (1, 6), (3, 4), (0, 5), (5, 0), (7, 0)])
+def test_any_mirror_keeps_the_law_and_gives_numpys_windows(pads: tuple[int, int], kind: Any) -> None:
+    """Signals shorter than a pad are mirrored again and again, live too. Exact: samples are copied."""
+    left, right = pads
+    layer = Windows(sc.Geometry(8, 3, left, right, mirror=Mirror(left, right, kind))).double()
+    assert sc.check_streaming(layer).worst == 0
+    for length in range(1, 20):
+        x = torch.randn(length, dtype=torch.float64)
+        padded = torch.as_tensor(np.pad(x.numpy(), pads, mode=kind))
+        expected = padded.unfold(0, 8, 3) if len(padded) >= 8 else padded.new_zeros(0, 8)
+        assert torch.equal(layer(x[None])[0], expected)
+        session = sc.Session(layer, dtype=torch.float64)
+        live = torch.cat([*(session.push(sample) for sample in x.split(1)), session.close()])
+        assert torch.equal(live, expected)
+
+
+def test_a_mirrored_start_waits_for_no_sample_more_than_it_mirrors() -> None:
+    """Frames 0 and 1 have all their samples after 2 and 5; "symmetric" mirrors 6 of them, "reflect" samples 1 ... 6."""
+    due: list[tuple[MirrorKind, list[int]]] = [("symmetric", [6, 6, 8, 11]), ("reflect", [7, 7, 8, 11])]
+    for kind, expected in due:
+        session = sc.Session(Windows(sc.Geometry(8, 3, 6, 1, mirror=Mirror(6, 1, kind))))
+        counts = [len(session.push(torch.ones(1))) for _ in range(11)]
+        assert [at + 1 for at, count in enumerate(counts) for _ in range(count)] == expected
+
+
+def test_zero_pads_outside_a_mirror_stay_zero() -> None:
+    """Three samples that mirror and two zeros before the signal, one and one behind it; NaN past a row's end."""
+    layer = Windows(sc.Geometry(9, 2, 5, 2, mirror=Mirror(3, 1, "symmetric"))).double()
+    x = torch.randn(2, 17, dtype=torch.float64)
+    x[1, 9:] = torch.nan
+    y, frames = layer(x, torch.tensor([17, 9]))
+    for row, length, given, count in zip(x, (17, 9), y, frames.tolist(), strict=True):
+        padded = np.pad(np.pad(row[:length].numpy(), (3, 1), mode="symmetric"), (2, 1))
+        expected = torch.as_tensor(padded).unfold(0, 9, 2)
+        assert torch.equal(given[:count], expected)
+        session = sc.Session(layer, dtype=torch.float64)
+        assert torch.equal(torch.cat([session.push(row[:length]), session.close()]), expected)

@@ -19,6 +19,7 @@ from tests.frontend.stft_judges import (
     each_way,
     float_tolerance,
     made_in_double,
+    named,
     noise,
     off,
     perturbed,
@@ -26,23 +27,13 @@ from tests.frontend.stft_judges import (
 
 
 @pytest.mark.parametrize("learn", LEARNED)
-@pytest.mark.parametrize(
-    ("n_fft", "hop_length", "win_length", "window"), CASES[:-1], ids=str
-)  # 4096 once: a second each
-def test_every_way_of_learning_begins_as_librosas_stft(
-    speech: Waveform, n_fft: int, hop_length: int, win_length: int | None, window: Any, learn: Learn
-) -> None:
-    expected = librosa.stft(speech, n_fft=n_fft, hop_length=hop_length, win_length=win_length, window=window).T
-    arguments: dict[str, Any] = {
-        "hop_length": hop_length,
-        "win_length": win_length,
-        "window": window,
-        "learn": learn,
-    }
+@pytest.mark.parametrize("case", CASES[:-1], ids=named)  # 4096 once: a second each
+def test_every_way_of_learning_begins_as_librosas_stft(speech: Waveform, case: dict[str, Any], learn: Learn) -> None:
+    expected = librosa.stft(speech, **case).T
     x = torch.as_tensor(speech)[None]
-    single = sc.ConvSTFT(n_fft, **arguments)
-    assert off(single(x.float())[0], expected) <= float_tolerance(n_fft)
-    double = made_in_double(n_fft, **arguments) if learn == "free" else single.double()
+    single = sc.ConvSTFT(**case, learn=learn)
+    assert off(single(x.float())[0], expected) <= float_tolerance(case["n_fft"])
+    double = made_in_double(**case, learn=learn) if learn == "free" else single.double()
     assert off(double(x)[0], expected) <= EXACT
 
 

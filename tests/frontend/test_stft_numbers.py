@@ -12,11 +12,21 @@ from scipy.signal import get_window
 
 import speechconv as sc
 from speechconv.frontend.stft import Learn, Output
-from tests.frontend.stft_judges import CASES, EXACT, Waveform, each_way, float_tolerance, made_in_double, noise, off
+from tests.frontend.stft_judges import (
+    CASES,
+    EXACT,
+    Waveform,
+    each_way,
+    float_tolerance,
+    made_in_double,
+    named,
+    noise,
+    off,
+)
 
 HALF = {torch.bfloat16: 0.02, torch.float16: 0.005}  # relative L2: these round to 2^-9 and 2^-12, in and out
 
-each_case = pytest.mark.parametrize(("n_fft", "hop_length", "win_length", "window"), CASES, ids=str)
+each_case = pytest.mark.parametrize("case", CASES, ids=named)
 
 
 # Against librosa and torch
@@ -24,54 +34,31 @@ each_case = pytest.mark.parametrize(("n_fft", "hop_length", "win_length", "windo
 
 @pytest.mark.parametrize("center", [True, False])
 @each_case
-def test_float64_equals_librosa(
-    speech: Waveform, n_fft: int, hop_length: int, win_length: int | None, window: Any, center: bool
-) -> None:
-    expected = librosa.stft(
-        speech, n_fft=n_fft, hop_length=hop_length, win_length=win_length, window=window, center=center
-    ).T
-    arguments: dict[str, Any] = {
-        "hop_length": hop_length,
-        "win_length": win_length,
-        "window": window,
-        "center": center,
-    }
+def test_float64_equals_librosa(speech: Waveform, case: dict[str, Any], center: bool) -> None:
+    expected = librosa.stft(speech, center=center, **case).T
     x = torch.as_tensor(speech)[None]
-    cast = sc.ConvSTFT(n_fft, **arguments).double()
+    cast = sc.ConvSTFT(center=center, **case).double()
     assert off(cast(x)[0], expected) <= EXACT
-    assert torch.equal(made_in_double(n_fft, **arguments)(x), cast(x))
+    assert torch.equal(made_in_double(center=center, **case)(x), cast(x))
 
 
 @pytest.mark.parametrize("center", [True, False])
 @each_case
-def test_float32_equals_librosa(
-    speech: Waveform, n_fft: int, hop_length: int, win_length: int | None, window: Any, center: bool
-) -> None:
-    expected = librosa.stft(
-        speech, n_fft=n_fft, hop_length=hop_length, win_length=win_length, window=window, center=center
-    ).T
-    stft = sc.ConvSTFT(n_fft, hop_length=hop_length, win_length=win_length, window=window, center=center)
-    y = stft(torch.as_tensor(speech, dtype=torch.float32)[None])[0]
+def test_float32_equals_librosa(speech: Waveform, case: dict[str, Any], center: bool) -> None:
+    expected = librosa.stft(speech, center=center, **case).T
+    y = sc.ConvSTFT(center=center, **case)(torch.as_tensor(speech, dtype=torch.float32)[None])[0]
     assert y.dtype == torch.complex64
-    assert off(y, expected) <= float_tolerance(n_fft)
+    assert off(y, expected) <= float_tolerance(case["n_fft"])
 
 
 @each_case
-def test_reflect_padding_equals_torch_stft(
-    speech: Waveform, n_fft: int, hop_length: int, win_length: int | None, window: Any
-) -> None:
+def test_reflect_padding_equals_torch_stft(speech: Waveform, case: dict[str, Any]) -> None:
     x = torch.as_tensor(speech)[None]
-    expected = torch.stft(
-        x,
-        n_fft,
-        hop_length,
-        win_length,
-        torch.as_tensor(get_window(window, win_length or n_fft)),
-        pad_mode="reflect",
-        return_complex=True,
-    ).mT
-    stft = sc.ConvSTFT(n_fft, hop_length=hop_length, win_length=win_length, window=window, pad_mode="reflect")
-    assert off(stft(x.float()), expected) <= float_tolerance(n_fft)
+    window = get_window(case["window"], case["win_length"] or case["n_fft"])
+    arguments: dict[str, Any] = case | {"window": torch.as_tensor(window)}
+    expected = torch.stft(x, **arguments, pad_mode="reflect", return_complex=True).mT
+    stft = sc.ConvSTFT(**case, pad_mode="reflect")
+    assert off(stft(x.float()), expected) <= float_tolerance(case["n_fft"])
     assert off(stft.double()(x), expected) <= EXACT
 
 

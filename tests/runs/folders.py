@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
+from speechconv.runs.report import extraction_report
 from speechconv.stores.feature_file import Dtype, FeatureFile
 from speechconv.stores.ids import file_name
 from speechconv.stores.manifest import REPORTS, ErrorLine, JsonLines, Line, ManifestLine, SkippedLine
+from tests.pages.parsed import Page
 
 
 def features(seed: int, frames: int, channels: int = 3, level: float = -12.0) -> NDArray[np.float32]:
@@ -94,3 +98,27 @@ def run_fields(by_kind: Mapping[type, list[Any]]) -> dict[str, Any]:
         "store": "npy",
         "shard": None,
     }
+
+
+def written(folder: Path, lines: Iterable[Line], run: dict[str, Any] | None = None) -> Page:
+    return Page(extraction_report(write_run(folder, lines, run)))
+
+
+def heard(folder: Path, samples: np.ndarray, rate: int = 16000, name: str = "x.wav", **fields: Any) -> Any:
+    """A line whose sound is there."""
+    path = folder / name
+    folder.mkdir(exist_ok=True)
+    soundfile.write(path, samples, rate, subtype="FLOAT")
+    status = os.stat(path)
+    usual: dict[str, Any] = {
+        "audio": str(path),
+        "num_samples": len(samples),
+        "audio_sample_rate": rate,
+        "sample_rate": rate,
+    }
+    known: dict[str, Any] = usual | {"audio_bytes": status.st_size, "audio_mtime_ns": status.st_mtime_ns}
+    return stored(folder, name, features(0, 50), **known | fields)
+
+
+def text_of(folder: Path) -> str:
+    return (folder / "report.html").read_text("utf-8")

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import math
 import os
 import re
 import subprocess
-from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
-import soxr
 
 from speechconv.cli import main
 from speechconv.runs import figures, report
@@ -26,43 +19,13 @@ from speechconv.runs.tally import Most, tally_of
 from speechconv.stores.manifest import ErrorLine, Line, SkippedLine
 from tests.pages.drawings import Drawing
 from tests.pages.parsed import Page
-from tests.runs.folders import features, line, stored, write_run
-from tests.sounds import noise
+from tests.runs.folders import features, heard, line, stored, write_run, written
 
 HOSTILE = "</code></audio><script>alert(1)</script><img src=x onerror=alert(2)>\n\udcff\u202e\ud800\0\" '"
 
 
-def written(folder: Path, lines: Iterable[Line], run: dict[str, Any] | None = None) -> Page:
-    return Page(extraction_report(write_run(folder, lines, run)))
-
-
 def failed(number: int, message: str = "is empty (0 bytes).", stage: str = "open") -> ErrorLine:
     return ErrorLine(f"e{number}", f"/corpus/e{number}.wav", stage, "AudioError", message)
-
-
-def heard(folder: Path, samples: np.ndarray, rate: int = 16000, name: str = "x.wav", **fields: Any) -> Any:
-    """A line whose sound is there."""
-    path = folder / name
-    folder.mkdir(exist_ok=True)
-    soundfile.write(path, samples, rate, subtype="FLOAT")
-    status = os.stat(path)
-    usual: dict[str, Any] = {
-        "audio": str(path),
-        "num_samples": len(samples),
-        "audio_sample_rate": rate,
-        "sample_rate": rate,
-    }
-    known: dict[str, Any] = usual | {"audio_bytes": status.st_size, "audio_mtime_ns": status.st_mtime_ns}
-    return stored(folder, name, features(0, 50), **known | fields)
-
-
-def text_of(folder: Path) -> str:
-    return (folder / "report.html").read_text("utf-8")
-
-
-def sounds(page: Page) -> list[tuple[np.ndarray, int]]:
-    uris = [attributes["src"] or "" for tag, attributes in page.elements if tag == "audio"]
-    return [soundfile.read(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) for uri in uris]
 
 
 # What it says
@@ -203,86 +166,6 @@ def test_a_picture_shows_the_features_channel_0_at_the_bottom() -> None:
 @pytest.mark.parametrize("array", [np.full((9, 3), 2.5), np.full((9, 3), np.nan), np.array([[np.inf, 1, 2]])])
 def test_odd_features_have_a_picture_too(array: np.ndarray) -> None:
     assert "<image" in figures.spectrogram(line(), array.astype(np.float32), "x")
-
-
-# Its sounds
-
-
-def test_a_sound_is_what_the_features_were_made_of(tmp_path: Path) -> None:
-    samples = noise(8000)[:, 0].astype(np.float32)
-    page = written(tmp_path, [heard(tmp_path, samples)])
-    ((found, rate),) = sounds(page)
-    assert rate == 16000
-    np.testing.assert_allclose(found, samples, atol=2e-5 + 1 / 32768)  # 16 bits
-
-
-def test_a_segment_of_a_channel_is_cut_out(tmp_path: Path) -> None:
-    samples = noise(80000, channels=2).astype(np.float32)
-    fields = {"start": 1.5, "duration": 0.5, "num_samples": 8000, "channel": 1}
-    ((found, _),) = sounds(written(tmp_path, [heard(tmp_path, samples, **fields)]))
-    np.testing.assert_allclose(found, samples[24000:32000, 1], atol=1e-4)
-
-
-def test_another_rate_is_resampled_as_the_pipeline_had_it(tmp_path: Path) -> None:
-    samples = noise(48000)[:, 0].astype(np.float32)
-    page = written(tmp_path, [heard(tmp_path, samples, 48000, sample_rate=16000, num_samples=16000)])
-    ((found, rate),) = sounds(page)
-    expected = soxr.resample(samples, 48000, 16000)
-    assert (rate, len(found)) == (16000, 16000)
-    np.testing.assert_allclose(found, expected.clip(-1, 1), atol=1e-4)
-
-
-def test_neither_the_end_of_a_segment_nor_that_of_an_excerpt_shows_in_the_resampling(tmp_path: Path) -> None:
-    samples = noise(48000 * 8)[:, 0].astype(np.float32)
-    segment = {"start": 1.0, "duration": 0.5, "num_samples": 8000, "sample_rate": 16000}
-    lines = [heard(tmp_path, samples, 48000, "segment.wav", sha256="0" * 64, **segment)]
-    lines.append(heard(tmp_path, samples, 48000, "long.wav", sha256="1" * 64, sample_rate=16000, num_samples=128000))
-    (first, _), (second, _) = sounds(written(tmp_path, lines))
-    np.testing.assert_allclose(first, soxr.resample(samples[48000:72000], 48000, 16000).clip(-1, 1), atol=1e-4)
-    np.testing.assert_allclose(second, soxr.resample(samples, 48000, 16000)[: len(second)].clip(-1, 1), atol=1e-4)
-
-
-def test_long_sounds_and_their_features_are_cut_at_the_same_time(tmp_path: Path) -> None:
-    seconds = report.SOUND_BYTES / 4 / 2 / 16000
-    samples = 0.1 * np.ones(16000 * 12, np.float32)
-    lines = [heard(tmp_path, samples, name=f"{i}.wav", num_samples=len(samples)) for i in range(6)]
-    array = features(0, 1200)
-    lines[0] = stored(tmp_path, "0.wav", array, audio=lines[0].audio, num_samples=len(samples), sha256="0" * 64)
-    page = written(tmp_path, lines)
-    found = sounds(page)
-    assert [len(sound) for sound, _ in found] == [round(seconds * 16000)] * 4
-    (picture,) = re.findall(r'<svg role="img" aria-label="Features of 0.wav.*?</svg>', text_of(tmp_path))
-    drawing = Drawing(picture)
-    (frame,) = drawing.root.iter("rect")
-    assert drawing.across(float(frame.get("x", "")) + float(frame.get("width", ""))) == pytest.approx(seconds, abs=0.01)
-    assert "the first 5.9 s of 12 s" in page.text
-    assert (tmp_path / "report.html").stat().st_size < 1.5e6
-
-
-def test_what_is_gone_or_has_changed_is_told_and_no_command_is_run(tmp_path: Path) -> None:
-    samples = np.zeros(1600, np.float32) + 0.1
-    lines = [heard(tmp_path, samples, name=f"{name}.wav") for name in ("gone", "changed", "touched", "bare")]
-    (tmp_path / "gone.wav").unlink()
-    soundfile.write(tmp_path / "changed.wav", samples[:100], 16000)
-    os.utime(tmp_path / "touched.wav", (1, 1))
-    (tmp_path / "bare.wav.npy").unlink()
-    lines[3:] = [replace(lines[3], sha256="0" * 64)]
-    page = written(tmp_path, lines)
-    assert "gone.wav is no longer there." in page.text
-    assert "changed.wav has changed since." in page.text
-    assert "no features of 'bare.wav'" in page.text
-    assert "touched.wav has changed since." in page.text
-    assert len(sounds(page)) == 1
-    page = written(
-        tmp_path / "other", [stored(tmp_path / "other", "c", features(0, 5), audio=f"touch {tmp_path}/ran |")]
-    )
-    assert f"touch {tmp_path}/ran | is no longer there." in page.text
-    assert not (tmp_path / "ran").exists()
-
-
-def test_silent_sounds_are_not_worth_hearing(tmp_path: Path) -> None:
-    quiet = heard(tmp_path, np.zeros(1600, np.float32), rms=0.0)
-    assert "To see and to hear" not in written(tmp_path, [quiet]).text
 
 
 # What it must not do
