@@ -11,6 +11,7 @@ task           what an engine works on
 supply         tasks in handfuls of about equal work
 in_process     engine: this process
 supervisor     engine: many worker processes, any of which may die or hang
+worker_process what each of them does
 order          what calls on a cluster are told, and what they do
 in_hand        what a call on a cluster works on, for the one that repeats it
 on_executor    engine: an executor of concurrent.futures, such as Dask's
