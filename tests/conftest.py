@@ -21,7 +21,6 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 settings.load_profile("speechconv")
-torch.set_num_threads(1)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -37,8 +36,10 @@ def pytest_collection_modifyitems() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _seed() -> None:
+def _alike() -> None:
+    """Every test begins with the same numbers and one thread, whatever the one before asked torch for."""
     torch.manual_seed(0)
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
