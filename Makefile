@@ -12,10 +12,12 @@ TOOLKITS := espnet nemo
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
+# pip would compile thousands of modules one after the other.
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "speechconv needs Python 3.11 or newer, not " + sys.version'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python $(INSTALL) --editable '.[test]'
+	$(BIN)/python $(INSTALL) --no-compile --editable '.[test]'
+	$(BIN)/python -m compileall -qq --workers 0 $(VENV)/lib || true  # some packages bring templates that do not compile
 	touch $@
 
 demo: $(READY)  ## log-mel features of audio_samples/ into demo_features/; a recogniser live on voices it never heard

@@ -14,14 +14,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
 
 import speechconv as sc
 from recipes.ctc.command import run_command
 from recipes.ctc.scoring import Interval, word_error_rate
 from recipes.digits_ctc.config import load_config
 from recipes.digits_ctc.corpus import SAMPLE_RATE
-from recipes.digits_ctc.labels import DISTANCES, places
+from recipes.digits_ctc.labels import along, is_far, places
 from recipes.digits_ctc.report import BASELINE, Result, find_results, table
 
 HEAD = (
@@ -123,8 +123,7 @@ def draw(known: Sequence[Priced], path: Path) -> None:
         bars = [[100 * (one.wer.value - one.wer.low)], [100 * (one.wer.high - one.wer.value)]]
         axes.errorbar([one.rate], [one.percent], yerr=bars, fmt="o", color=one.colour, capsize=3, markersize=5)
     for family, colour in COLOURS.items():
-        members = [(one.rate, one.percent) for one in known if one.family == family]
-        axes.plot(*np.reshape(members, (-1, 2)).T, color=colour, linewidth=1, alpha=0.5)
+        axes.plot(*_line(family, known).T, color=colour, linewidth=1, alpha=0.5)
     axes.set_xscale("log")
     axes.margins(x=0.1)
     axes.set_ylim(bottom=0)
@@ -136,6 +135,11 @@ def draw(known: Sequence[Priced], path: Path) -> None:
     figure.savefig(path)
 
 
+def _line(family: str, known: Sequence[Priced]) -> NDArray[np.float64]:
+    """(encoders, 2): cost and error of a family, the cheapest first."""
+    return np.reshape([(one.rate, one.percent) for one in known if one.family == family], (-1, 2))
+
+
 def _name(axes: Axes, known: Sequence[Priced]) -> None:
     """The name of each point beside it, with a line where it had to go far."""
     figure = axes.figure
@@ -143,22 +147,22 @@ def _name(axes: Axes, known: Sequence[Priced]) -> None:
     figure.draw_without_rendering()  # from here on everything stays where it is
     points = [tuple(axes.transData.transform((one.rate, one.percent))) for one in known]
     bars = [axes.transData.transform([(one.rate, 100 * end) for end in (one.wer.low, one.wer.high)]) for one in known]
-    taken = [Bbox([low - 5, high + 5]) for low, high in bars]
+    taken = [np.concatenate([low - 5, high + 5])[None] for low, high in bars]
+    taken += [along(axes.transData.transform(_line(family, known))) for family in COLOURS]
     sizes = [_size(axes, one.result.name) for one in known]
-    found = places(points, sizes, taken, axes.get_window_extent())
+    found = places(points, sizes, np.concatenate(taken), np.reshape(axes.get_window_extent().extents, (1, 4)))
     for one, point, size, place in zip(known, points, sizes, found, strict=True):
-        offset = np.subtract(place, point)
-        far = max(np.abs(offset) - np.divide(size, 2)) > DISTANCES[0] + 1
+        leader = {"arrowstyle": "-", "color": one.colour, "linewidth": 0.5}
         axes.annotate(
             one.result.name,
             (one.rate, one.percent),
-            tuple(offset * 72 / figure.dpi),
+            tuple(np.subtract(place, point) * 72 / figure.dpi),
             textcoords="offset points",
             fontsize=FONT_SIZE,
             color=one.colour,
             ha="center",
             va="center",
-            arrowprops={"arrowstyle": "-", "color": one.colour, "linewidth": 0.5} if far else None,
+            arrowprops=leader if is_far(point, place, size) else None,
         )
 
 
