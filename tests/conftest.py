@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 settings.load_profile("speechconv")
+torch.set_num_threads(1)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -36,9 +38,11 @@ def pytest_collection_modifyitems() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _alike() -> None:
-    """Every test begins with the same numbers and one thread, whatever the one before asked torch for."""
+def _alike() -> Iterator[None]:
+    """Every test begins with the same numbers, and leaves torch the one thread that it found, for the next one and for
+    the fixtures of a module, which are made before this one."""
     torch.manual_seed(0)
+    yield
     torch.set_num_threads(1)
 
 
