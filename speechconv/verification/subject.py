@@ -58,8 +58,8 @@ def _in_memory(
     match weights:
         case FilterBank():
             rows = _checked(weights.rows, weights.name)
-            halves = (rows, None) if weights.imag is None else rows.chunk(2)
-            return dataclasses.replace(weights, real=halves[0], imag=halves[1])
+            real, imag = (rows, None) if weights.imag is None else rows.chunk(2)
+            return dataclasses.replace(weights, real=real, imag=imag)
         case ConvSTFT():
             return _bank("kernel", weights.kernel, weights.hop_length, "stacked")
         case Conv1d() if weights.in_channels == weights.groups == weights.dilation == 1:

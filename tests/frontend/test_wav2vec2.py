@@ -184,7 +184,7 @@ def test_ragged_batches_equal_their_rows_where_transformers_takes_the_padding_in
         own = float((y[1, : int(frames[1])] - alone).abs().max() / scale)
         their_batch = theirs(batch).mT[1, : int(frames[1])]
         other = float((their_batch - theirs(rows[1][None]).mT[0]).abs().max() / scale)
-    print(f"a padded row against the row alone: ours {own:.1e} of scale, transformers {other:.2f}")  # noqa: T201 - `-s`
+    print(f"a padded row against it alone: ours {own:.1e} of scale, transformers {other:.2f}")  # noqa: T201 - `-s` shows it
     assert frames.tolist() == [187, 12]
     assert own <= 1e-12
     assert other >= 0.5, other

@@ -59,7 +59,8 @@ def test_names_lie_on_no_line(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", [5, 15])
 def test_leaders_lie_on_no_other_name(seed: int) -> None:
-    """Bars so wide that every name must go far. Judge: a hundred points of each leader."""
+    """Bars so wide that every name must go far, and points whose leaders would lie on names if nobody minded. Judge: a
+    hundred points of each leader."""
     points, sizes = drawn(15, seed)
     names = named(points, sizes, np.array([box(point, (50, 40)).extents for point in points]))
     for point, size, name in zip(points, sizes, names, strict=True):
