@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from speechconv.checks import check_number
 from speechconv.combine import Residual, Sequential
@@ -37,7 +38,8 @@ def scale_depth(tables: Tables, multiplier: float, *, sample_rate: int = 16000) 
 
     Blocks are separable_conv, shuffle_unit, inverted_residual, fire, residual_block, bottleneck_block, and with weights
     in them residual and sequential. A block and the equal ones behind it are a group, where those behind it keep the
-    channels and the frame rate that it may change; so are those that are added.
+    channels and the frame rate that it may change; so are those that are added. A sequential is a stack where its own
+    blocks repeat, or where it could not follow itself: not it, but the blocks in it are repeated.
 
     Raises:
         ValueError: an argument outside its range, or tables that describe no stages.
@@ -52,28 +54,53 @@ def scale_depth(tables: Tables, multiplier: float, *, sample_rate: int = 16000) 
         {'stage': 'inverted_residual', 'in_channels': 24, 'out_channels': 24, 'stride': 1}
     """
     check_number("multiplier", multiplier, above=0)
-    stages = read_stages(tables, sample_rate)
+    return _deeper(read_stages(tables, sample_rate), multiplier)
+
+
+def _deeper(stages: list[Stage], multiplier: float) -> list[Table]:
     scaled: list[Table] = []
+    for group, repeat in _groups(stages):
+        first, count = group[0], len(group)
+        if _is_stack(first):
+            scaled.append({**first.table, "layers": _deeper(first.chains[0], multiplier)})
+            continue
+        wanted = math.ceil(round(multiplier * count, 9)) if repeat else count
+        scaled += [dict(stage.table) for stage in group[:wanted]]
+        scaled += [_copy(first, repeat or {}) for _ in range(wanted - count)]
+    return scaled
+
+
+def _groups(stages: list[Stage]) -> Iterator[tuple[list[Stage], Table | None]]:
+    """Each stage with those behind it that repeat it, and the table of a repeat; None where it cannot be repeated."""
     while stages:
-        first, repeat = stages[0], _repeat_of(stages[0])
-        count = 1
+        repeat, count = _repeat_of(stages[0]), 1
         while repeat and count < len(stages) and describe_stage(stages[count].layer) == repeat:
             count += 1
-        group = [dict(stage.table) for stage in stages[:count]]
-        wanted = math.ceil(round(multiplier * count, 9)) if repeat else count
-        scaled += group[:wanted] + [_copy(first, repeat or {}) for _ in range(wanted - count)]
+        yield stages[:count], repeat
         stages = stages[count:]
-    return scaled
+
+
+def _is_stack(stage: Stage) -> bool:
+    """True for a sequential in which blocks repeat, or one with blocks that could not follow itself."""
+    if type(stage.layer) is not Sequential:
+        return False
+    groups = list(_groups(stage.chains[0]))
+    repeats = any(len(group) > 1 or _is_stack(group[0]) for group, _ in groups)
+    return repeats or (not _keeps_shape(stage) and any(repeat for _, repeat in groups))
 
 
 def _repeat_of(stage: Stage) -> Table | None:
     """The block that may follow `stage` any number of times, in full; None where it is no block, or none fits."""
-    if type(stage.layer) not in BLOCKS or next(stage.layer.parameters(), None) is None:
+    if type(stage.layer) not in BLOCKS or next(stage.layer.parameters(), None) is None or _is_stack(stage):
         return None
     table = describe_stage(stage.layer)
     if "out_channels" in table:
         return {**table, "in_channels": table["out_channels"], **({"stride": 1} if "stride" in table else {})}
-    return table if (stage.takes, stage.stride) == (stage.gives, 1) else None
+    return table if _keeps_shape(stage) else None
+
+
+def _keeps_shape(stage: Stage) -> bool:
+    return (stage.takes, stage.stride) == (stage.gives, 1)
 
 
 def _copy(first: Stage, repeat: Table) -> Table:

@@ -10,7 +10,10 @@ from speechconv.checks import check_number
 from speechconv.combine import Parallel, Sequential
 from speechconv.layer import geometry_of
 from speechconv.scaling.stage import Stage, Tables, built, read_stages
-from speechconv.stages import Table
+from speechconv.stages import PARTS, Table
+
+ROUNDING = 0.05
+"""How far a hop may lie from the wanted one."""
 
 
 def scale_resolution(tables: Tables, multiplier: float, *, sample_rate: int = 16000) -> list[Table]:
@@ -21,8 +24,8 @@ def scale_resolution(tables: Tables, multiplier: float, *, sample_rate: int = 16
         multiplier: > 0; 1 changes nothing.
         sample_rate: of the pipeline, Hz, for stages that are made for one.
 
-    The first stage of a stride above 1 that can changes its hop_length, rounded to whole samples, or its stride, which
-    must come out whole; neither goes above its window. Branches change theirs together.
+    The first stage of a stride above 1 that can changes its hop_length, rounded to whole samples by at most 5 %, or its
+    stride, which must come out whole; neither goes above its window. Branches change theirs together.
 
     Raises:
         ValueError: an argument outside its range, tables that describe no stages, or no stage that can.
@@ -37,19 +40,54 @@ def scale_resolution(tables: Tables, multiplier: float, *, sample_rate: int = 16
     stages = read_stages(tables, sample_rate)
     if multiplier == 1:
         return [dict(stage.table) for stage in stages]
+    scaled = _finer(stages, multiplier, {"sample_rate": sample_rate})
+    if scaled is None:
+        raise ValueError(
+            f"no stage can give {multiplier:g} times as many frames: one of the strides (={_strides(stages)}) divided "
+            "by it must be a whole number that the stage takes, not above its window. Take another multiplier; a "
+            f"hop_length may be rounded, by {ROUNDING:.0%} at most."
+        )
+    return scaled
+
+
+def _finer(stages: Sequence[Stage], multiplier: float, context: Mapping[str, Any]) -> list[Table] | None:
+    """The tables with the first stage changed that can; None where none can."""
     for number, stage in enumerate(stages):
-        wanted = max(1, round(stage.stride / multiplier))
-        rounds = stage.has("hop_length") or isinstance(stage.layer, Parallel)
-        if stage.stride > 1 and (rounds or math.isclose(wanted, stage.stride / multiplier)):
-            table = _restrided(stage, wanted, {"sample_rate": sample_rate})
-            if table is not None:
-                return [dict(table if i == number else other.table) for i, other in enumerate(stages)]
-    strides = [stage.stride for stage in stages]
-    raise ValueError(
-        f"no stage can give {multiplier:g} times as many frames: one of the strides (={strides}) divided by it must be "
-        "a whole number that the stage takes, not above its window. Take another multiplier; a hop_length may be "
-        "rounded."
-    )
+        table = _finer_stage(stage, multiplier, context) if stage.stride > 1 else None
+        if table is not None:
+            return _replaced(stages, number, table)
+    return None
+
+
+def _finer_stage(stage: Stage, multiplier: float, context: Mapping[str, Any]) -> Table | None:
+    if type(stage.layer) is Sequential:
+        chain = _finer(stage.chains[0], multiplier, context)
+        return None if chain is None else {**stage.table, "layers": chain}
+    wanted = max(1, round(stage.stride / multiplier))
+    error = abs(wanted * multiplier / stage.stride - 1)
+    return _restrided(stage, wanted, context) if error <= (ROUNDING if _has_hop(stage) else 1e-9) else None
+
+
+def _has_hop(stage: Stage) -> bool:
+    """True where a hop sets the frame rate, of branches that of each."""
+    if type(stage.layer) in PARTS:
+        return all(any(map(_has_hop, chain)) for chain in stage.chains)
+    return stage.has("hop_length")
+
+
+def _strides(stages: Sequence[Stage]) -> list[int]:
+    """Every stride that may change, in the order of the signal."""
+    strides: list[int] = []
+    for stage in stages:
+        if type(stage.layer) in PARTS:
+            strides += [stride for chain in stage.chains for stride in _strides(chain)]
+        else:
+            strides += stage.value("strides") if stage.has("strides") else [stage.stride]
+    return strides
+
+
+def _replaced(stages: Sequence[Stage], number: int, table: Table) -> list[Table]:
+    return [dict(table if i == number else stage.table) for i, stage in enumerate(stages)]
 
 
 def _restrided(stage: Stage, stride: int, context: Mapping[str, Any]) -> Table | None:
@@ -72,11 +110,19 @@ def _with_stride(stage: Stage, stride: int, context: Mapping[str, Any]) -> Table
         chain = _restrided_chain(stage.chains[0], stride, context)
         return None if chain is None else {**stage.table, "layers": chain}
     if stage.has("strides"):
-        first, *rest = stage.value("strides")
-        first = first * stride // stage.stride
-        return {**stage.table, "strides": [first, *rest]} if first <= stage.value("kernel_sizes")[0] else None
+        strides = _one_changed(stage.value("strides"), stage.value("kernel_sizes"), stride)
+        return None if strides is None else {**stage.table, "strides": strides}
     key = next((key for key in ("hop_length", "stride", "factor") if stage.has(key)), None)
     return None if key is None else {**stage.table, key: stride}
+
+
+def _one_changed(strides: Sequence[int], windows: Sequence[int], total: int) -> list[int] | None:
+    """Strides whose product is `total`, of which the first that can differs and is not above its window."""
+    for number, (stride, window) in enumerate(zip(strides, windows, strict=True)):
+        wanted, rest = divmod(total * stride, math.prod(strides))
+        if stride > 1 and not rest and 1 <= wanted <= window:
+            return [wanted if i == number else other for i, other in enumerate(strides)]
+    return None
 
 
 def _restrided_chain(stages: Sequence[Stage], stride: int, context: Mapping[str, Any]) -> list[Table] | None:
@@ -84,5 +130,5 @@ def _restrided_chain(stages: Sequence[Stage], stride: int, context: Mapping[str,
     for number, stage in enumerate(stages):
         wanted, rest = divmod(stride * stage.stride, total)
         if stage.stride > 1 and not rest and (table := _restrided(stage, wanted, context)) is not None:
-            return [dict(table if i == number else other.table) for i, other in enumerate(stages)]
+            return _replaced(stages, number, table)
     return None

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 
 import speechconv as sc
+from speechconv.scaling.width import round_channels
 from speechconv.stages import Table
-from tests.scaling.networks import LOGMEL, SAMPLE_RATE, built, conv, inverted, linear
+from tests.scaling.networks import LOGMEL, SAMPLE_RATE, built, conv, inverted, linear, of_preset
 
 
 def encoder(width: int = 160, blocks: int = 5) -> list[Table]:
     return [*LOGMEL, linear(80, width), *[inverted(width, width) for _ in range(blocks)], linear(width, 29)]
 
 
-def products_a_second(tables: list[Table]) -> float:
-    """Of the blocks, that is, all weights that are filters; each is met once a frame."""
+BLOCKS = 5
+"""The stage of an encoder's preset that holds its blocks."""
+
+
+def shape_of(tables: list[Table]) -> tuple[int, int, int]:
+    """Blocks, their channels and the hop of an encoder's preset."""
+    blocks = tables[BLOCKS]["layers"]
+    return len(blocks), blocks[0]["in_channels"], tables[0]["hop_length"]
+
+
+def products_a_second(tables: list[Table], stage: int | None = None) -> float:
+    """Of all blocks or of one stage's, that is, all weights that are filters; each is met once a frame."""
     net = built(tables)
-    return sum(p.numel() for p in net.parameters() if p.ndim == 3) * SAMPLE_RATE / net.geometry.stride
+    filters = [p for p in (net if stage is None else net[stage]).parameters() if p.ndim == 3]
+    return sum(p.numel() for p in filters) * SAMPLE_RATE / net.geometry.stride
 
 
 @pytest.mark.parametrize("phi", [1, 2])
@@ -34,6 +47,18 @@ def test_a_step_costs_as_much_more_as_the_formula_says() -> None:
     """Five blocks become six, 160 channels 176, hop 160 becomes 139: 1.2, 1.1 and nearly 1.15."""
     ratio = products_a_second(sc.scale_compound(encoder(), 1)) / products_a_second(encoder())
     assert abs(ratio / (1.2 * 1.1**2 * 1.15) - 1) < 0.02
+
+
+@pytest.mark.parametrize("preset", ["separable-10", "shuffle-10", "inverted-residual-10"])
+@pytest.mark.parametrize("phi", [-3, 2])
+def test_the_encoders_cost_as_much_more_as_the_formula_says(preset: str, phi: float) -> None:
+    """Each number is rounded, so the law is asked of the numbers that come out."""
+    before, after = of_preset(preset), sc.scale_compound(of_preset(preset), phi, divisor=16)
+    (blocks, width, hop), scaled = shape_of(before), shape_of(after)
+    wanted = (math.ceil(blocks * 1.2**phi), round_channels(width * 1.1**phi, 16), round(hop / 1.15**phi))
+    assert scaled == wanted
+    law = scaled[0] / blocks * (scaled[1] / width) ** 2 * hop / scaled[2]
+    assert abs(products_a_second(after, stage=BLOCKS) / products_a_second(before, stage=BLOCKS) / law - 1) < 0.02
 
 
 def test_each_coefficient_scales_its_own() -> None:

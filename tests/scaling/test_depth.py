@@ -9,7 +9,7 @@ import pytest
 
 import speechconv as sc
 from speechconv.stages import Table
-from tests.scaling.networks import LOGMEL, built, conv, inverted, linear, separable
+from tests.scaling.networks import LOGMEL, built, conv, inverted, linear, of_preset, separable
 
 # Table 1 of EfficientNet: channels, layers, stride of each stage but the first.
 EFFICIENTNET_B0 = [(24, 2, 2), (40, 2, 2), (80, 3, 2), (112, 3, 1), (192, 4, 2), (320, 1, 1)]
@@ -73,6 +73,39 @@ SKIP: Table = {"stage": "residual", "body": [{"stage": "conformer_conv_module", 
 )
 def test_blocks_are_repeated_and_nothing_else_is(tables: list[Table], expected: list[Table] | None) -> None:
     assert sc.scale_depth(tables, 2) == (tables if expected is None else expected)
+
+
+def in_sequence(*layers: Table) -> Table:
+    return {"stage": "sequential", "layers": list(layers)}
+
+
+LIKE_CONFORMER = in_sequence(SKIP, {"stage": "residual", "body": CHAINED}, SKIP)
+
+
+@pytest.mark.parametrize(
+    ("tables", "multiplier", "expected"),
+    [
+        ([in_sequence(*5 * [inverted(8, 8)])], 1.2, [in_sequence(*6 * [inverted(8, 8)])]),
+        ([in_sequence(*5 * [inverted(8, 8)])], 0.4, [in_sequence(*2 * [inverted(8, 8)])]),
+        ([in_sequence(inverted(4, 8, 2))], 2, [in_sequence(inverted(4, 8, 2), inverted(8, 8, 1))]),
+        ([LIKE_CONFORMER, LIKE_CONFORMER], 1.5, 3 * [LIKE_CONFORMER]),
+        ([in_sequence(LIKE_CONFORMER, LIKE_CONFORMER)], 1.5, [in_sequence(*3 * [LIKE_CONFORMER])]),
+        ([in_sequence(conv(4, 8), {"stage": "relu"})], 2, [in_sequence(conv(4, 8), {"stage": "relu"})]),
+    ],
+)
+def test_a_stack_is_scaled_inside_and_a_block_of_blocks_as_a_whole(
+    tables: list[Table], multiplier: float, expected: list[Table]
+) -> None:
+    assert sc.scale_depth(tables, multiplier) == expected
+
+
+@pytest.mark.parametrize("preset", ["separable-5", "shuffle-5", "inverted-residual-5"])
+def test_the_encoders_blocks_are_found(preset: str) -> None:
+    before, after = of_preset(preset), sc.scale_depth(of_preset(preset), 1.2)
+    blocks = next(table for table in before if table.get("name") == "blocks")["layers"]
+    wanted = [{**table, "layers": 10 * blocks[:1]} if table.get("name") == "blocks" else table for table in before]
+    assert len(blocks) == 8
+    assert after == wanted
 
 
 def test_a_copy_has_no_name_for_names_are_taken_once() -> None:
