@@ -20,10 +20,10 @@ from speechconv.layer import placement
 from speechconv.layers.mel import Mel
 from speechconv.layout import WAVEFORM, check_input, check_lengths
 from speechconv.pipeline_source import source_file
-from speechconv.pipeline_toml import named_by_kind, read_toml, stage_names, write_toml
+from speechconv.pipeline_toml import describe_stages, named_by_kind, read_toml, stage_names, write_toml
 from speechconv.presets import preset_names, preset_text, preset_weights
 from speechconv.session import Session, SessionPool
-from speechconv.stages import OWNERS, Table, build_stages
+from speechconv.stages import OWNERS, Table, build_stages, check_tables
 from speechconv.utterance import freeze_on, layers_of_policy
 
 CALIBRATION_CHUNK = 1 << 20
@@ -66,6 +66,10 @@ class Pipeline(Sequential):
         for name in named:
             if not isinstance(name, str) or not name or "." in name or hasattr(self, name):
                 raise ValueError(f"{name!r} cannot name a stage; take a word without dots that Pipeline does not use.")
+            if isinstance(named[name], Mapping):
+                raise TypeError(
+                    f"stage {name!r} is a table, not a layer; Pipeline.from_tables builds layers of tables."
+                )
         for name, layer in named.items():
             _check_sample_rate(layer, name, sample_rate)
         self._chain(named)
@@ -187,6 +191,34 @@ class Pipeline(Sequential):
     def from_toml(cls, text: str, /, **overrides: Any) -> Pipeline:
         """A pipeline from TOML text, in eval mode, its weights fresh; overrides and errors as `from_preset`."""
         return parse_pipeline(text, "the TOML text", overrides)
+
+    @classmethod
+    def from_tables(cls, tables: Sequence[Mapping[str, Any]], /, *, sample_rate: int) -> Pipeline:
+        """A pipeline from the tables of its stages, as the `scale_` functions give them; in eval mode, weights fresh.
+
+        Args:
+            tables: each as [[stages]] in a preset: the key "stage", the stage's arguments, a "name" if it has one.
+            sample_rate: of the waveform it expects, Hz.
+
+        Raises:
+            ValueError: no tables, an unknown stage or key, or stages that do not fit each other.
+
+        >>> from speechconv import scale_width
+        >>> small = scale_width(Pipeline.from_preset("separable-5").to_tables(), 0.5, keep_output=True)
+        >>> pipe = Pipeline.from_tables(small, sample_rate=16000)
+        >>> pipe.get_submodule("stem").out_channels, pipe.output_dim
+        (208, 256)
+        """
+        where = "the tables"
+        return _build({"sample_rate": sample_rate, "stages": check_tables(tables, where)}, where)
+
+    def to_tables(self) -> list[Table]:
+        """The table of each stage, as `from_tables` and the `scale_` functions take them.
+
+        Raises:
+            TypeError: a stage of one's own that has no stage name.
+        """
+        return describe_stages(named_parts(self))
 
     def to_toml(self) -> str:
         """Everything but the weights, as `from_toml` reads it.

@@ -42,7 +42,7 @@ def read_toml(text: str, where: str, overrides: Mapping[str, Any]) -> Table:
 
 
 def write_toml(sample_rate: int, stages: Iterable[tuple[str, nn.Module]]) -> str:
-    """The text that `read_toml` reads; a name is written where it is not the stage's own.
+    """The text that `read_toml` reads.
 
     Raises:
         TypeError: a stage of one's own that has no stage name.
@@ -58,12 +58,23 @@ def write_toml(sample_rate: int, stages: Iterable[tuple[str, nn.Module]]) -> str
     name = "relu_2"
     """
     lines = [f"sample_rate = {sample_rate}"]
+    for table in describe_stages(stages):
+        lines += ["", "[[stages]]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
+    return "\n".join(lines) + "\n"
+
+
+def describe_stages(stages: Iterable[tuple[str, nn.Module]]) -> list[Table]:
+    """The table of each stage; with its name where that is not the stage's own.
+
+    Raises:
+        TypeError: a stage of one's own that has no stage name.
+    """
+    tables: list[Table] = []
     for name, layer in stages:
         table = describe_stage(layer)
-        lines += ["", "[[stages]]", f"stage = {_toml(table.pop('stage'))}"]
-        lines += [f"name = {_toml(name)}"] * (name != NAMES[type(layer)])
-        lines += [f"{key} = {_toml(value)}" for key, value in table.items()]
-    return "\n".join(lines) + "\n"
+        named = {"name": name} if name != NAMES[type(layer)] else {}
+        tables.append({"stage": table.pop("stage"), **named, **table})
+    return tables
 
 
 def stage_names(tables: Sequence[Table], where: str) -> list[str]:

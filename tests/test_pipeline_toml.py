@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch import nn
@@ -24,6 +26,35 @@ def test_toml_round_trip_of_every_stage_nested_ones_included() -> None:
         twin = sc.Pipeline.from_toml(pipe.to_toml())
         twin.load_state_dict(trained(pipe).state_dict())
         assert_same(pipe, twin)
+
+
+def test_tables_round_trip_as_toml_does() -> None:
+    for text in (EVERY_STAGE, WAVEFORM_STAGES, FEATURE_STAGES, FAMILY_STAGES):
+        pipe = sc.Pipeline.from_toml(text)
+        twin = sc.Pipeline.from_tables(pipe.to_tables(), sample_rate=pipe.sample_rate)
+        assert pipe.to_tables() == tomllib.loads(pipe.to_toml())["stages"]
+        assert twin.to_toml() == pipe.to_toml()
+        assert (twin.training, twin.fresh_random) == (False, pipe.fresh_random)
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ("stft", "stages in the tables must be a list of tables, [[stages]] or [{stage = ...}]; got 'stft'."),
+        ([], "a pipeline needs at least one stage."),
+        ([{"stage": "sftf"}], "unknown stage 'sftf' in the tables; did you mean 'stft'? Accepted: "),
+        ([{"stage": "relu"}], "the first stage must take a waveform, as ConvSTFT does; ReLU takes frames."),
+    ],
+)
+def test_refused_tables_say_what_is_wrong(tables: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{re.escape(message)}"):
+        sc.Pipeline.from_tables(tables, sample_rate=16000)
+
+
+def test_a_table_among_layers_is_told_where_tables_go() -> None:
+    tables: Any = [sc.ConvSTFT(400, output="power"), {"stage": "mel"}]
+    with pytest.raises(TypeError, match=r"^stage 'dict' is a table, not a layer; Pipeline\.from_tables builds layers"):
+        sc.Pipeline(tables, sample_rate=16000)
 
 
 def test_a_stage_is_named_by_its_kind_and_numbered_from_the_second_on() -> None:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import pytest
+import torch
 
 import speechconv as sc
 from speechconv.scaling.width import round_channels
@@ -59,6 +60,21 @@ def test_the_encoders_cost_as_much_more_as_the_formula_says(preset: str, phi: fl
     assert scaled == wanted
     law = scaled[0] / blocks * (scaled[1] / width) ** 2 * hop / scaled[2]
     assert abs(products_a_second(after, stage=BLOCKS) / products_a_second(before, stage=BLOCKS) / law - 1) < 0.02
+
+
+@pytest.mark.parametrize("preset", ["separable-1", "shuffle-1-causal", "inverted-residual-1"])
+def test_a_scaled_preset_is_a_pipeline(preset: str) -> None:
+    """Twice the frames a second of twice as many blocks, and its 256 channels, live as at once."""
+    pipe = sc.Pipeline.from_preset(preset)
+    tables = sc.scale_compound(pipe.to_tables(), 1, alpha=2, beta=1.5, gamma=2, divisor=16, keep_output=True)
+    larger = sc.Pipeline.from_tables(tables, sample_rate=16000)
+    assert (larger.hop_length, larger.output_dim) == (pipe.hop_length // 2, pipe.output_dim)
+    assert len(larger.get_submodule("blocks")) == 2 * len(pipe.get_submodule("blocks"))
+    wav = torch.randn(1, 4000)
+    whole, stream = larger(wav)[0], larger.stream()
+    live = torch.cat([stream.push(wav[0, :1777]), stream.push(wav[0, 1777:]), stream.close()])
+    assert live.shape == whole.shape
+    assert (live - whole).abs().max() <= 1e-5 * whole.abs().max()
 
 
 def test_each_coefficient_scales_its_own() -> None:
