@@ -97,7 +97,7 @@ def conv_multiply_adds(
         1257504768
     """
     weights = conv_parameters(in_channels, out_channels, kernel_size, groups=groups, bias=False)
-    return weights * _product("frames", frames, least=0)
+    return weights * _places(frames, kernel_size)
 
 
 def separable_parameters(in_channels: int, out_channels: int, kernel_size: Counts, *, bias: bool = True) -> int:
@@ -136,7 +136,7 @@ def separable_multiply_adds(in_channels: int, out_channels: int, kernel_size: Co
         8.844529750479847
     """
     weights = separable_parameters(in_channels, out_channels, kernel_size, bias=False)
-    return weights * _product("frames", frames, least=0)
+    return weights * _places(frames, kernel_size)
 
 
 def stack_receptive_field(kernel_size: int, layers: int, *, growth: int = 1, stacks: int = 1) -> int:
@@ -176,7 +176,20 @@ def _check_channels(in_channels: int, out_channels: int, groups: int) -> None:
             raise ValueError(f"{name} (={value}) must be divisible by groups (={groups}).")
 
 
+def _places(frames: Counts, kernel_size: Counts) -> int:
+    """How many; a kernel of more than one tap has an axis for each of theirs, for 3 alone may be meant as 3 x 3."""
+    axes = len(frames) if isinstance(frames, tuple) else 1
+    if axes > 1 and kernel_size != 1 and (not isinstance(kernel_size, tuple) or len(kernel_size) != axes):
+        raise ValueError(
+            f"kernel_size (={kernel_size!r}) must have an axis for each of frames (={frames!r}): {axes} integers, as "
+            "(3, 3) for an image."
+        )
+    return _product("frames", frames, least=0)
+
+
 def _product(name: str, counts: Counts, least: int = 1) -> int:
+    if counts == ():
+        raise ValueError(f"{name} (=()) must have one integer for each axis, or be one.")
     if isinstance(counts, tuple):
         return math.prod(check_count(f"{name}[{i}]", count, least) for i, count in enumerate(counts))
     return check_count(name, counts, least)

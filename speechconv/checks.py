@@ -41,6 +41,18 @@ def check_number(name: str, value: object, *, least: float | None = None, above:
     raise ValueError(f"{name} (={value!r}) must {bound}.")
 
 
+def check_unit_interval(name: str, value: object) -> float:
+    """`value`, a number in 0 ... 1; ValueError unless it is one.
+
+    >>> check_unit_interval("dropout", 1.5)
+    Traceback (most recent call last):
+    ValueError: dropout (=1.5) must lie in 0 ... 1.
+    """
+    if isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) <= 1:
+        return float(value)
+    raise ValueError(f"{name} (={value!r}) must lie in 0 ... 1.")
+
+
 def check_flag(name: str, value: object) -> bool:
     """`value` as it is; ValueError unless it is True or False, because any other text counts as true in Python."""
     if not isinstance(value, bool):

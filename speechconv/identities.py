@@ -113,7 +113,7 @@ def linear_as_conv(linear: nn.Linear, kernel_size: int) -> Conv1d:
         kernel_size: frames of a window, >= 1; 1 for the layers behind the first.
 
     Returns:
-        A convolution of stride 1 without pads, its weights copies.
+        A convolution of stride 1 without pads, its weights copies, frozen where those of `linear` are.
 
     Raises:
         TypeError: another module.
@@ -136,11 +136,15 @@ def linear_as_conv(linear: nn.Linear, kernel_size: int) -> Conv1d:
             f"a layer of {linear.in_features} inputs takes no whole number of channels from windows of {kernel_size} "
             "frames; give the kernel_size of the windows that it was built for."
         )
-    conv = Conv1d(channels, linear.out_features, kernel_size, bias=linear.bias is not None).to(linear.weight)
+    with torch.device("meta"):  # nothing is drawn for weights that are overwritten
+        conv = Conv1d(channels, linear.out_features, kernel_size, bias=linear.bias is not None)
+    conv = conv.to(linear.weight.dtype).to_empty(device=linear.weight.device)
     with torch.no_grad():
         conv.weight.copy_(linear.weight.unflatten(1, (kernel_size, channels)).transpose(1, 2))
         if conv.bias is not None:
             conv.bias.copy_(linear.bias)
+    for ours, theirs in zip(conv.parameters(), linear.parameters(), strict=True):
+        ours.requires_grad_(theirs.requires_grad)
     return conv
 
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speechconv.checks import check_count
+from speechconv.checks import check_count, check_unit_interval
 from speechconv.layer import Layer
 from speechconv.plan import Clock, Plan, State
 from speechconv.valid_frames import ValidFrames
@@ -93,8 +93,7 @@ class BatchNorm(Layer):
         super().__init__()
         channels = check_count("channels", channels)
         _check_eps(eps)
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"momentum (={momentum}) must lie in 0 ... 1.")
+        check_unit_interval("momentum", momentum)
         self.channels = self.in_channels = self.out_channels = channels
         self.eps, self.momentum = eps, momentum
         self.weight = nn.Parameter(torch.ones(channels))

@@ -228,7 +228,17 @@ def _paths(kernel_size: int, growth: int, layers: int) -> Any:
         (lambda: conv_parameters(6, 4, 3, groups=4), r"^in_channels \(=6\) must be divisible by groups \(=4\)\.$"),
         (lambda: conv_parameters(4, 4, 3, bias=2), r"^bias \(=2\) must be True or False"),  # pyright: ignore[reportArgumentType] - what is tested
         (lambda: conv_multiply_adds(4, 4, 3, -1), r"^frames \(=-1\) must be an integer >= 0\.$"),
-        (lambda: conv_multiply_adds(4, 4, 3, (5, -1)), r"^frames\[1\] \(=-1\)"),
+        (lambda: conv_multiply_adds(4, 4, (3, 3), (5, -1)), r"^frames\[1\] \(=-1\)"),
+        (
+            lambda: conv_parameters(4, 4, ()),
+            r"^kernel_size \(=\(\)\) must have one integer for each axis, or be one\.$",
+        ),
+        (lambda: conv_multiply_adds(4, 4, 1, ()), r"^frames \(=\(\)\) must have one integer for each axis"),
+        (
+            lambda: conv_multiply_adds(3, 96, 11, (55, 55)),
+            r"^kernel_size \(=11\) must have an axis for each of frames \(=\(55, 55\)\): 2 integers, as \(3",
+        ),
+        (lambda: separable_multiply_adds(4, 4, (3,), (5, 5)), r"^kernel_size \(=\(3,\)\) must have an axis for each"),
         (lambda: separable_multiply_adds(4, 4, 3, -1), r"^frames \(=-1\)"),
         (lambda: stack_receptive_field(0, 3), r"^kernel_size \(=0\)"),
         (lambda: stack_receptive_field(3, 0), r"^layers \(=0\)"),

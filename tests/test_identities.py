@@ -113,6 +113,16 @@ def test_a_fully_connected_layer_gives_its_matrix_to_its_convolution() -> None:
     assert sc.linear_as_conv(linear.bfloat16(), 3).weight.dtype == torch.bfloat16
 
 
+def test_a_frozen_layer_stays_frozen_and_nothing_is_drawn() -> None:
+    linear = nn.Linear(6, 4)
+    linear.weight.requires_grad_(False)
+    before = torch.get_rng_state()
+    conv = sc.linear_as_conv(linear, 3)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert [p.requires_grad for p in conv.parameters()] == [False, True]
+    assert conv.weight.stride() == sc.Conv1d(2, 4, 3).weight.stride()
+
+
 @pytest.mark.parametrize(("kernel_size", "stride", "dilation"), [(3, 1, 1), (4, 2, 1), (3, 3, 2)])
 def test_one_forward_over_a_long_input_is_the_classifier_on_every_crop(
     kernel_size: int, stride: int, dilation: int

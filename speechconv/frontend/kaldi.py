@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from speechconv.checks import check_choice, check_count, check_flag, check_number
+from speechconv.checks import check_choice, check_count, check_flag, check_number, check_unit_interval
 from speechconv.exact import ExactConstants
 from speechconv.frontend.dither import WORD, normal_noise
 from speechconv.frontend.spectrum import TILE_SAMPLES, modulus, transform, wide
@@ -96,8 +96,7 @@ class KaldiSTFT(ExactConstants):
         check_flag("remove_dc_offset", remove_dc_offset)
         check_flag("snip_edges", snip_edges)
         check_choice("output", output, ("power", "magnitude"))
-        if not 0 <= preemphasis <= 1:
-            raise ValueError(f"preemphasis (={preemphasis}) must lie in 0 ... 1.")
+        check_unit_interval("preemphasis", preemphasis)
         check_number("scale", scale, above=0)
         check_number("dither", dither, least=0)
         if check_count("seed", seed, 0) >= WORD:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from speechconv.checks import check_unit_interval
 from speechconv.geometry import Geometry
 from speechconv.layer import Layer
 from speechconv.layout import WAVEFORM
@@ -37,8 +38,7 @@ class Preemphasis(Layer):
 
     def __init__(self, *, coefficient: float = 0.97) -> None:
         super().__init__()
-        if not 0 <= coefficient <= 1:
-            raise ValueError(f"coefficient (={coefficient}) must lie in 0 ... 1.")
+        check_unit_interval("coefficient", coefficient)
         self.coefficient = coefficient
 
     def valid(self, x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from torch import nn
 
-from speechconv.checks import check_choice, check_count, check_flag
+from speechconv.checks import check_choice, check_count, check_flag, check_unit_interval
 from speechconv.combine import Sequential
 from speechconv.conv import Conv1d
 from speechconv.geometry import frame_keeping_pads
@@ -65,8 +65,7 @@ class ConformerConvModule(Sequential):
         pads = frame_keeping_pads(padding, kernel_size)
         check_choice("norm", norm, ("batch", "layer"))
         check_flag("bias", bias)
-        if not 0 <= dropout <= 1:
-            raise ValueError(f"dropout (={dropout}) must lie in 0 ... 1.")
+        check_unit_interval("dropout", dropout)
         self.channels, self.kernel_size, self.padding = channels, kernel_size, padding
         self.norm, self.bias, self.dropout = norm, bias, dropout
         self._chain(

@@ -71,8 +71,8 @@ class ConvBlock(Sequential):
     ) -> None:
         super().__init__()
         check_choice("activation", activation, (*get_args(Activation), None))
-        parts = norm_part(norm, out_channels)
-        settings = {"stride": stride, "groups": groups, "bias": not parts}
+        kernel_size = check_count("kernel_size", kernel_size)
+        settings = {"stride": stride, "groups": groups, "bias": norm is None}
         if kernel_size == 1:
             check_count("dilation", dilation)
             resolve_padding(padding, kernel_size)
@@ -81,9 +81,10 @@ class ConvBlock(Sequential):
             conv = Conv1d(in_channels, out_channels, kernel_size, dilation=dilation, padding=padding, **settings)
         self.kernel_size, self.stride, self.dilation, self.groups = kernel_size, stride, dilation, groups
         self.padding, self.norm, self.activation = padding, norm, activation
+        parts = {"conv": conv, **norm_part(norm, out_channels)}
         if activation is not None:
             parts["activate"] = ACTIVATIONS[activation]()
-        self._chain({"conv": conv, **parts})
+        self._chain(parts)
 
 
 def norm_part(norm: Norm | None, channels: int) -> dict[str, nn.Module]:

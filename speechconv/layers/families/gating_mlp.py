@@ -11,7 +11,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from speechconv.checks import check_count, check_flag
+from speechconv.checks import check_count, check_flag, check_unit_interval
 from speechconv.combine import Parallel, Sequential
 from speechconv.conv import Conv1d
 from speechconv.geometry import frame_keeping_pads
@@ -60,8 +60,7 @@ class ConvGatingUnit(Sequential):
             raise ValueError(f"channels (={channels}) must be even: one half gates the other.")
         pads = frame_keeping_pads(padding, check_count("kernel_size", kernel_size))
         check_flag("linear", linear)
-        if not 0 <= dropout <= 1:
-            raise ValueError(f"dropout (={dropout}) must lie in 0 ... 1.")
+        check_unit_interval("dropout", dropout)
         half = channels // 2
         mixers: list[Conv1d | nn.Linear] = [Conv1d(half, half, kernel_size, groups=half, padding=pads)]
         mixers += [nn.Linear(half, half)] * linear

@@ -67,6 +67,8 @@ class Inception(Sequential):
         sizes = {"reduced_channels": reduced_channels, "branch_channels": branch_channels, "kernel_sizes": kernel_sizes}
         self.reduced_channels, self.branch_channels, self.kernel_sizes = _check_sizes(sizes)
         self.pool_size = check_count("pool_size", pool_size)
+        check_count("pointwise_channels", pointwise_channels)
+        check_count("pool_channels", pool_channels)
         widest = max(*self.kernel_sizes, pool_size)
         frame_keeping_pads(padding, widest)
         branches: list[nn.Module] = [ConvBlock(in_channels, pointwise_channels, 1, norm=norm)]

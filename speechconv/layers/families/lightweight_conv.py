@@ -40,6 +40,10 @@ class LightweightConv(Layer):
     `weight` holds (heads, k) numbers before the softmax over k. At the ends of the signal the taps that fall on pads
     are lost, so the weights of an end frame sum to less than one, as in fairseq.
 
+    The channels of a head lie in a row, as in the paper and in fairseq's models (LightweightConv1dTBC). In ESPnet's
+    LightweightConvolution and fairseq's example LightweightConv1d channel c is of head c mod H: for their weights give
+    x.unflatten(2, (-1, H)).mT.flatten(2), and take y.unflatten(2, (H, -1)).mT.flatten(2) of what comes out.
+
     Source: Wu et al. 2019, "Pay less attention with lightweight and dynamic convolutions", arXiv 1901.10430, section 3,
     equations 4 and 5.
 

@@ -54,6 +54,8 @@ class MLPConv(Sequential):
         check_count("out_channels", out_channels)
         if hidden_channels is not None and (not isinstance(hidden_channels, tuple | list) or not hidden_channels):
             raise ValueError(f"hidden_channels (={hidden_channels!r}) must be a tuple of integers >= 1, or None.")
+        for number, width in enumerate(hidden_channels or ()):
+            check_count(f"hidden_channels[{number}]", width)
         first, *rest = hidden_channels or (out_channels, out_channels)
         layers: list[nn.Module] = [Conv1d(in_channels, first, kernel_size, stride=stride, padding=padding), nn.ReLU()]
         for width in (*rest, out_channels):

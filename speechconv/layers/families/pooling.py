@@ -87,6 +87,10 @@ class MaxPool1d(Pooling):
 
     The numbers and the gradient of torch.nn.MaxPool1d, for any pads.
 
+    Source: Yamaguchi et al. 1990, "A neural network for speaker-independent isolated word recognition", ICSLP; windows
+    that overlap: Krizhevsky, Sutskever and Hinton 2012, "ImageNet classification with deep convolutional neural
+    networks", section 3.4.
+
     Example:
         >>> MaxPool1d(3, stride=1, padding="causal")(torch.tensor([[[-3.0], [-5.0], [-4.0], [-9.0]]])).flatten()
         tensor([-3., -3., -3., -4.])
@@ -114,6 +118,9 @@ class AvgPool1d(Pooling):
         ValueError: an argument outside its range.
 
     The numbers and the gradient of torch.nn.AvgPool1d, for any pads.
+
+    Source: LeCun et al. 1998, "Gradient-based learning applied to document recognition", section II.B, without the
+    trained scale of its sub-sampling.
 
     Example:
         >>> x = torch.tensor([[[6.0], [0.0], [3.0]]])

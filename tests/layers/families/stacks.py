@@ -23,10 +23,43 @@ SMOOTH_STILL = (*STILL, "gated", "average", "gating_mlp", "lightweight", "lightw
 
 
 @st.composite
-def pads(draw: Draw, kernel_size: int) -> Padding:
+def pads(draw: Draw, span: int) -> Padding:
     """All of a window's frames but one, so that ceil(N / stride) come out."""
-    left = draw(st.integers(0, kernel_size - 1))
-    return draw(st.sampled_from(["same", "causal", (left, kernel_size - 1 - left)]))
+    left = draw(st.integers(0, span - 1))
+    return draw(st.sampled_from(["same", "causal", (left, span - 1 - left)]))
+
+
+@st.composite
+def few_pads(draw: Draw, span: int) -> Padding:
+    """Any pads, none among them: what comes out fits no skip and no other branch."""
+    left = draw(st.integers(0, span - 1))
+    return draw(st.sampled_from(["valid", (left, draw(st.integers(0, span - 1 - left)))]))
+
+
+@st.composite
+def short_family(draw: Draw, kind: Kind) -> sc.Layer:
+    """A family that may lose frames at the ends, C channels in and out."""
+    size, stride, dilation = (draw(st.integers(1, most)) for most in (4, 3, 3))
+    name = draw(
+        st.sampled_from(("conv_block", "separable", "mlpconv", "max", *(() if kind.exact else ("gated", "average"))))
+    )
+    if name in ("mlpconv", "max", "average"):
+        dilation = 1
+    moved: dict[str, Any] = {"stride": stride, "padding": draw(few_pads((size - 1) * dilation + 1))}
+    norm: Norm | None = None if kind.exact else draw(st.sampled_from([None, "batch", "layer"]))
+    match name:
+        case "conv_block":
+            return sc.ConvBlock(C, C, size, **moved, dilation=dilation, norm=norm)
+        case "separable":
+            return sc.SeparableConv(C, C, size, **moved, dilation=dilation, norm=norm)
+        case "gated":
+            return sc.GatedConv(C, C, size, **moved, dilation=dilation)
+        case "mlpconv":
+            return sc.MLPConv(C, C, size, **moved)
+        case "max":
+            return sc.MaxPool1d(size, **moved)
+        case _:
+            return sc.AvgPool1d(size, **moved, count_include_pad=draw(st.booleans()))
 
 
 @st.composite
@@ -107,8 +140,10 @@ def family(draw: Draw, kind: Kind, stride: int = 1) -> sc.Layer:
 
 @st.composite
 def piece(draw: Draw, kind: Kind) -> nn.Module:
-    """A family alone, under a skip, or beside a convolution or another family of the same stride."""
-    place = draw(st.sampled_from(["alone", "skip", "beside"]))
+    """A family alone, with few pads, under a skip, or beside a convolution or another family of the same stride."""
+    place = draw(st.sampled_from(["alone", "short", "skip", "beside"]))
+    if place == "short":
+        return draw(short_family(kind))
     if place == "skip":
         return sc.Residual(sc.Sequential(draw(family(kind)), draw(activation(kind)), draw(family(kind))))
     stride = draw(st.integers(1, 3))

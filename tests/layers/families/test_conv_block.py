@@ -81,4 +81,15 @@ def test_padding_of_a_batch_is_no_part_of_its_statistics() -> None:
 def test_arguments_outside_their_range_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=rf"^{re.escape(message)}"):
         sc.ConvBlock(4, 6, 1, **options)
+
+
+@pytest.mark.parametrize("kernel_size", [1.0, True, 0, "3"])
+def test_a_kernel_is_counted_in_whole_taps(kernel_size: Any) -> None:
+    with pytest.raises(ValueError, match=rf"^kernel_size \(={kernel_size!r}\) must be an integer >= 1\.$"):
+        sc.ConvBlock(4, 6, kernel_size)
+
+
+def test_what_is_refused_has_the_name_that_the_caller_knows() -> None:
+    with pytest.raises(ValueError, match=r"^out_channels \(=0\) must be an integer >= 1\.$"):
+        sc.ConvBlock(4, 0, 3)
     assert set(ACTIVATIONS) - {None} == set(get_args(Activation))

@@ -67,6 +67,7 @@ def test_dropout_is_on_in_training_alone() -> None:
     [
         (lambda: sc.ConvGatingUnit(5), r"^channels \(=5\) must be even: one half gates the other\.$"),
         (lambda: sc.ConvGatingUnit(4, dropout=2), r"^dropout \(=2\) must lie in 0 \.\.\. 1\.$"),
+        (lambda: sc.ConvGatingUnit(4, dropout="0.1"), r"^dropout \(='0\.1'\) must lie in 0 \.\.\. 1\.$"),  # pyright: ignore[reportArgumentType] - refused
         (lambda: sc.ConvGatingUnit(4, padding=(1, 1)), r"^padding \(=\(1, 1\)\) must keep the number of frames"),
         (lambda: sc.ConvGatingMLP(4, hidden_channels=5), r"^hidden_channels \(=5\) must be even"),
     ],

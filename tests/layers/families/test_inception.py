@@ -86,6 +86,8 @@ def test_narrower_windows_look_ahead_by_the_same_share(padding: Any, pads: list[
         ({"kernel_sizes": (3,)}, "each wider branch needs one number of each kind, got 2 reduced_channels, 2 branch_"),
         ({"kernel_sizes": ()}, "kernel_sizes (=()) must be a tuple of integers >= 1, one for each wider branch."),
         ({"kernel_sizes": (3, 0)}, "kernel_sizes[1] (=0) must be an integer >= 1."),
+        ({"pointwise_channels": 0}, "pointwise_channels (=0) must be an integer >= 1."),
+        ({"pool_channels": 0}, "pool_channels (=0) must be an integer >= 1."),
         ({"padding": (1, 1)}, "padding (=(1, 1)) must keep the number of frames: left + right must be 4, "),
     ],
 )

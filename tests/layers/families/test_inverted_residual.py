@@ -43,9 +43,10 @@ def test_an_expansion_of_one_is_left_out() -> None:
     ("options", "message"),
     [
         ({"expansion": 0}, r"^expansion \(=0\) must be an integer >= 1\.$"),
+        ({"out_channels": 0}, r"^out_channels \(=0\) must be an integer >= 1\.$"),
         ({"padding": "valid"}, r"^padding \(='valid'\) must keep the number of frames: left \+ right must be 2"),
     ],
 )
 def test_arguments_outside_their_range_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        sc.InvertedResidual(4, 4, **options)
+        sc.InvertedResidual(**{"in_channels": 4, "out_channels": 4} | options)

@@ -1,4 +1,4 @@
-"""LightweightConv: equations 4 and 5 of the paper in loops, and fairseq's way with torch's convolution, are judges."""
+"""LightweightConv: equations 4 and 5 of the paper in loops, and fairseq's and ESPnet's ways, are judges."""
 
 from __future__ import annotations
 
@@ -30,12 +30,23 @@ def by_the_equations(layer: sc.LightweightConv, x: Tensor) -> Tensor:
 
 
 def by_fairseq(layer: sc.LightweightConv, x: Tensor) -> Tensor:
-    """LightweightConv1d.forward: the channels of a head are rows of a batch, and the heads are the groups."""
+    """LightweightConv1dTBC, which its models use: each frame's windows, cut into heads, times the filter of a head."""
     batch, frames, channels = x.shape
-    rows = x.transpose(1, 2).reshape(batch, layer.heads, -1, frames).transpose(1, 2).flatten(0, 1)
-    padded = F.pad(rows, (layer.geometry.pad_left, layer.geometry.pad_right))
-    y = F.conv1d(padded, F.softmax(layer.weight, -1)[:, None], groups=layer.heads)
-    y = y.view(batch, -1, layer.heads, frames).transpose(1, 2).reshape(batch, channels, frames).transpose(1, 2)
+    padded = F.pad(x, (0, 0, layer.geometry.pad_left, layer.geometry.pad_right))
+    windows = padded.unfold(1, layer.kernel_size, 1).reshape(batch * frames, layer.heads, -1, layer.kernel_size)
+    y = torch.einsum("nhrk,hk->nhr", windows, F.softmax(layer.weight, -1)).reshape(batch, frames, channels)
+    return y if layer.bias is None else y + layer.bias
+
+
+def by_espnet(layer: sc.LightweightConv, x: Tensor) -> Tensor:
+    """LightweightConvolution, and fairseq's example LightweightConv1d: the heads are the groups of a convolution of
+    C / H rows for each one, so channel c is of head c mod H."""
+    batch, frames, channels = x.shape
+    rows = F.pad(
+        x.transpose(1, 2).reshape(-1, layer.heads, frames), (layer.geometry.pad_left, layer.geometry.pad_right)
+    )
+    y = F.conv1d(rows, F.softmax(layer.weight, -1)[:, None], groups=layer.heads)
+    y = y.view(batch, channels, frames).transpose(1, 2)
     return y if layer.bias is None else y + layer.bias
 
 
@@ -67,6 +78,17 @@ def test_it_is_fairseqs_in_value_and_gradient(padding: Any, bias: bool) -> None:
     ours = torch.autograd.grad((y * probe).sum(), list(layer.parameters()))
     theirs = torch.autograd.grad((expected * probe).sum(), list(layer.parameters()))
     assert all(off(a, b) <= EXACT for a, b in zip(ours, theirs, strict=True))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("padding", PADS, ids=str)
+def test_espnets_channels_are_those_of_other_heads(padding: Any) -> None:
+    """As the docstring says: its channels heads last, in and out."""
+    layer = layer_of(12, 5, heads=3, padding=padding, bias=False)
+    x = torch.randn(2, 30, 12, dtype=torch.float64)
+    y = layer(x.unflatten(2, (-1, 3)).mT.flatten(2)).unflatten(2, (3, -1)).mT.flatten(2)
+    assert off(y, by_espnet(layer, x)) <= EXACT
+    assert off(layer(x), by_espnet(layer, x)) > 0.1
 
 
 def test_a_constant_signal_stays_as_it_is_away_from_the_ends() -> None:

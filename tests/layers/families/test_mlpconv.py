@@ -48,7 +48,14 @@ def test_the_default_has_two_hidden_layers() -> None:
     assert [conv.out_channels for conv in list(sc.MLPConv(3, 8, 5))[::2]] == [8, 8, 8]
 
 
-@pytest.mark.parametrize("hidden", [(), 5, [0]])
-def test_hidden_channels_must_be_a_tuple_of_counts(hidden: Any) -> None:
-    with pytest.raises(ValueError, match=r"hidden_channels|out_channels \(=0\)"):
+@pytest.mark.parametrize(
+    ("hidden", "message"),
+    [
+        ((), r"^hidden_channels \(=\(\)\) must be a tuple of integers >= 1, or None\.$"),
+        (5, r"^hidden_channels \(=5\) must be a tuple of integers >= 1, or None\.$"),
+        ([3, 0], r"^hidden_channels\[1\] \(=0\) must be an integer >= 1\.$"),
+    ],
+)
+def test_hidden_channels_must_be_a_tuple_of_counts(hidden: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         sc.MLPConv(3, 8, 5, hidden_channels=hidden)

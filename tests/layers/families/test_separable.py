@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -50,6 +52,14 @@ def test_without_a_norm_it_has_the_parameters_of_the_formula(kind: str) -> None:
     c, n, k = 24, 40, 7
     layer = sc.SeparableConv(c, n, k, kind=kind, norm=None)  # pyright: ignore[reportArgumentType] - parametrized
     assert sum(p.numel() for p in layer.parameters()) == c * k + n * c + c + n
+
+
+@pytest.mark.parametrize("kind", ["mobilenet", "xception"])
+def test_channels_are_refused_by_their_name(kind: Any) -> None:
+    with pytest.raises(ValueError, match=r"^in_channels \(=0\) must be an integer >= 1\.$"):
+        sc.SeparableConv(0, 10, 3, kind=kind)
+    with pytest.raises(ValueError, match=r"^out_channels \(=0\) must be an integer >= 1\.$"):
+        sc.SeparableConv(6, 0, 3, kind=kind)
 
 
 def test_an_unknown_kind_is_refused() -> None:
