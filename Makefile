@@ -38,9 +38,10 @@ test-browser: $(READY)  ## the reports in headless Chromium (apt-get install chr
 	SPEECHCONV_BROWSER=1 $(BIN)/python -m pytest tests/browser
 	@echo 'look at browser_screenshots/'
 
-test-toolkits: $(TOOLKITS:%=.venv-%/.ready)  ## the plugs for ESPnet and NeMo, each in a venv of its own with torch (6 GB)
+test-toolkits: $(TOOLKITS:%=.venv-%/.ready)  ## ESPnet and NeMo, each in a venv of its own with torch (6 GB): the plugs, and ESPnet's blocks
 	set -e; for toolkit in $(TOOLKITS); do OMP_NUM_THREADS=1 .venv-$$toolkit/bin/python -m pytest \
 		speechconv/adapters/$$toolkit.py tests/adapters/test_$${toolkit}_plug.py tests/recipes/test_plug_in_$$toolkit.py; done
+	OMP_NUM_THREADS=1 .venv-espnet/bin/python -m pytest tests/layers/families/test_espnet_blocks.py
 
 # With all that it asks for, ESPnet does not install from a package index; this is what its recognisers import.
 .venv-espnet/.ready: IMPORTED := typeguard humanfriendly torch_complex configargparse editdistance ctc_segmentation \

@@ -31,6 +31,7 @@ class ConvGatingUnit(Sequential):
         padding: of the depthwise convolution: "same", "causal", or (left, right) with left + right = k - 1.
         linear: a matrix for the channels of the gate behind the convolution.
         dropout: probability that a value of the output is 0 in training, 0 ... 1.
+        eps: added to the variance that the norm divides by, > 0; ESPnet's is 1e-12.
 
     Shape:
         (batch, frames, channels) -> (batch, frames, channels / 2)
@@ -54,6 +55,7 @@ class ConvGatingUnit(Sequential):
         padding: Literal["same", "causal"] | tuple[int, int] = "same",
         linear: bool = False,
         dropout: float = 0.0,
+        eps: float = 1e-5,
     ) -> None:
         super().__init__()
         if check_count("channels", channels, 2) % 2:
@@ -67,12 +69,12 @@ class ConvGatingUnit(Sequential):
         for mixer in mixers:
             nn.init.normal_(mixer.weight, std=START)
             nn.init.ones_(mixer.get_parameter("bias"))
-        gate = Sequential(Half(channels, second=True), LayerNorm(half), *mixers)
+        gate = Sequential(Half(channels, second=True), LayerNorm(half, eps=eps), *mixers)
         self._chain(
             {"gated": Parallel(Half(channels, second=False), gate, join="product"), "drop": nn.Dropout(dropout)}
         )
         self.channels, self.kernel_size, self.padding = channels, kernel_size, padding
-        self.linear, self.dropout = linear, dropout
+        self.linear, self.dropout, self.eps = linear, dropout, eps
 
 
 class ConvGatingMLP(Sequential):
@@ -85,6 +87,7 @@ class ConvGatingMLP(Sequential):
         padding: of the depthwise convolution: "same", "causal", or (left, right) with left + right = k - 1.
         linear: a matrix for the channels of the gate behind the convolution.
         dropout: probability that a gated value is 0 in training, 0 ... 1.
+        eps: added to the variance that the norm divides by, > 0; ESPnet's is 1e-12.
 
     Shape:
         (batch, frames, channels) -> the same. `Residual(Sequential(LayerNorm(channels), ConvGatingMLP(...)))` is the
@@ -112,12 +115,15 @@ class ConvGatingMLP(Sequential):
         padding: Literal["same", "causal"] | tuple[int, int] = "same",
         linear: bool = False,
         dropout: float = 0.0,
+        eps: float = 1e-5,
     ) -> None:
         super().__init__()
         channels = check_count("channels", channels)
         if check_count("hidden_channels", hidden_channels, 2) % 2:
             raise ValueError(f"hidden_channels (={hidden_channels}) must be even: one half gates the other.")
-        unit = ConvGatingUnit(hidden_channels, kernel_size=kernel_size, padding=padding, linear=linear, dropout=dropout)
+        unit = ConvGatingUnit(
+            hidden_channels, kernel_size=kernel_size, padding=padding, linear=linear, dropout=dropout, eps=eps
+        )
         self._chain(
             {
                 "expand": nn.Linear(channels, hidden_channels),
@@ -127,7 +133,7 @@ class ConvGatingMLP(Sequential):
             }
         )
         self.channels, self.hidden_channels, self.kernel_size = channels, hidden_channels, kernel_size
-        self.padding, self.linear, self.dropout = padding, linear, dropout
+        self.padding, self.linear, self.dropout, self.eps = padding, linear, dropout, eps
 
 
 class Half(Layer):
