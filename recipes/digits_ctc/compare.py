@@ -19,6 +19,7 @@ from pathlib import Path
 from recipes.ctc.command import run_command
 from recipes.digits_ctc.config import SETTINGS, front_ends
 from recipes.digits_ctc.corpus import DATA_HELP, find_clips, folds
+from recipes.digits_ctc.report import BASELINE
 from speechconv.checks import check_count
 
 HERE = Path(__file__).parent
@@ -90,6 +91,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, nargs="+", required=True, help=DATA_HELP)
     parser.add_argument("--output", type=Path, default=Path("runs"), help="folder for the runs")
     parser.add_argument("--configs", nargs="+", default=front_ends(), help="front-ends (default: all of configs/)")
+    parser.add_argument(
+        "--live",
+        nargs="*",
+        metavar="CONFIG",
+        help="front-ends whose twins that do not look ahead are trained, as CONFIG-live: a causal acoustic model, and "
+        "of encoders the causal preset (default: logmel, if it is one of --configs)",
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--folds", nargs="+", help="default: each speaker left out once, and official")
     parser.add_argument("--settings", type=Path, default=SETTINGS, help="TOML of what all front-ends share")
@@ -100,16 +108,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def jobs(args: argparse.Namespace) -> Iterator[Job]:
-    """The fixed front-end first, live too, then the others."""
+    """The fixed front-end first, then the others, then the live ones of the others."""
     names = args.folds or [fold.name for fold in folds(find_clips(*args.data))]
     options = ["--settings", str(args.settings), *([] if args.steps is None else ["--steps", str(args.steps)])]
-    configs = sorted(args.configs, key=lambda config: config != "logmel")
+    twins = [config for config in args.configs if config == BASELINE] if args.live is None else args.live
+    both = [*((config, False) for config in args.configs), *((config, True) for config in twins)]
+    both.sort(key=lambda one: one[0] != BASELINE)
     for seed in args.seeds:
-        for config in configs:
-            for live in (False, True) if config == "logmel" else (False,):
-                yield from (
-                    Job(tuple(args.data), args.output, config, fold, seed, live, tuple(options)) for fold in names
-                )
+        for config, live in both:
+            yield from (Job(tuple(args.data), args.output, config, fold, seed, live, tuple(options)) for fold in names)
 
 
 def compare(work: Sequence[Job], at_once: int) -> None:

@@ -36,7 +36,7 @@ HEAD = (
 )
 SIZE_INCHES, DPI, FONT_SIZE = (7.6, 5.2), 100, 8
 COLOURS = {"separable": "tab:green", "shuffle": "tab:red", "inverted-residual": "tab:purple"}
-"""Of the families of encoders; other front-ends have one of their own together, live ones another."""
+"""Of the families of encoders; other front-ends have one of their own together, all live ones another."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class Priced:
 
     @property
     def family(self) -> str:
-        """Of an encoder: its name without the share of the cost."""
-        return self.result.name.removesuffix("-live").rpartition("-")[0]
+        """Of an encoder that is not live: its name without the share of the cost."""
+        return self.result.name.rpartition("-")[0]
 
     @property
     def colour(self) -> str:

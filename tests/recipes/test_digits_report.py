@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import pytest
 
 from recipes.digits_ctc import compare, report
-from recipes.digits_ctc.config import SETTINGS
+from recipes.digits_ctc.compare import Job
 from recipes.digits_ctc.corpus import find_clips, folds
 from tests.recipes.command_faults import failing
 from tests.recipes.digits_runs import write_metrics
@@ -26,15 +25,32 @@ def test_compare_does_what_is_missing(settings: Path, tmp_path: Path, capsys: py
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("metrics.json")} == before
 
 
-def test_compare_trains_the_fixed_front_end_live_too(tmp_path: Path) -> None:
-    args = argparse.Namespace(
-        data=[VOICES], output=tmp_path, settings=SETTINGS, steps=None, seeds=[3], folds=None, configs=["pcen", "logmel"]
-    )
-    work = list(compare.jobs(args))
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (["pcen", "logmel"], ["logmel", "logmel-live", "pcen"]),
+        (["pcen"], ["pcen"]),
+        (["pcen", "shuffle-1", "--live", "shuffle-1"], ["pcen", "shuffle-1", "shuffle-1-live"]),
+        (["pcen", "--live", "shuffle-1", "logmel"], ["logmel-live", "pcen", "shuffle-1-live"]),
+        (["logmel", "--live"], ["logmel"]),
+    ],
+)
+def test_compare_trains_the_fixed_front_end_live_too_and_whichever_else_is_asked_for(
+    asked: list[str], expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work: list[Job] = []
+    monkeypatch.setattr(compare, "compare", lambda jobs, _: work.extend(jobs))
+    compare.main(["--data", str(VOICES), "--output", str(tmp_path), "--seeds", "3", "--configs", *asked])
     named = [fold.name for fold in folds(find_clips(VOICES))]
-    expected = [("logmel", False), ("logmel", True), ("pcen", False)]
-    assert [(job.config, job.live, job.fold) for job in work] == [(*how, fold) for how in expected for fold in named]
-    assert work[len(named)].run == tmp_path / "logmel-live" / f"{named[0]}-seed3"
+    assert [job.run for job in work] == [tmp_path / name / f"{fold}-seed3" for name in expected for fold in named]
+    assert [job.live for job in work] == [name.endswith("-live") for name in expected for _ in named]
+
+
+def test_compare_trains_the_causal_twin_of_an_encoder(settings: Path, tmp_path: Path) -> None:
+    arguments = ["--data", str(VOICES), "--output", str(tmp_path), "--settings", str(settings), "--folds", HELD_OUT]
+    compare.main([*arguments, "--steps", "2", "--configs", "shuffle-1", "--live", "shuffle-1", "--jobs", "1"])
+    lookahead = {result.name: result.mean("lookahead_samples") for result in report.find_results(tmp_path)}
+    assert lookahead["shuffle-1-live"] == 256 - 1 < lookahead["shuffle-1"]  # the spectrum's window alone
 
 
 def test_report_tells_means_and_differences_on_the_same_utterances(
