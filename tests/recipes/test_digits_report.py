@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from recipes.digits_ctc import compare, report
+from recipes.digits_ctc import compare, costs, report
 from recipes.digits_ctc.compare import Job
 from recipes.digits_ctc.corpus import find_clips, folds
 from tests.recipes.command_faults import failing
@@ -61,9 +62,7 @@ def test_report_tells_means_and_differences_on_the_same_utterances(
         write_metrics(tmp_path / config / "without-bob-seed0", [0, 0])
         write_metrics(tmp_path / config / "official-seed0", [0, 1])
     report.main([str(tmp_path)])
-    rows = [
-        [cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines() if "|" in line
-    ]
+    rows = cells(capsys.readouterr().out)
     by_name = {row[0]: row for row in rows[2:4]}
     assert list(by_name) == ["logmel", "pcen"]
     assert by_name["pcen"][1:5] == [
@@ -76,3 +75,76 @@ def test_report_tells_means_and_differences_on_the_same_utterances(
     assert by_name["pcen"][5:] == ["50.0", "1,234", "3", "100", "0.0100"]
     assert rows[-1] == ["pcen", "25.0", "0.0"]
     assert "no tested run in" in failing(report.main, [str(tmp_path / "logmel")], capsys)
+
+
+def cells(printed: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed.splitlines() if "|" in line]
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """logmel, right on ann and wrong on bob, and a front-end that is no better."""
+    for config in ("logmel", "pcen"):
+        write_metrics(tmp_path / config / "without-ann-seed0", [0, 0])
+        write_metrics(tmp_path / config / "without-bob-seed0", [2, 2])
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", [report.main, costs.main])
+@pytest.mark.parametrize(
+    ("trained", "line"),
+    [
+        (["without-ann-seed0"], "conformer: 1 of 2 folds, left out"),
+        (["official-seed0", "without-ann-seed0"], "conformer: 1 of 2 folds, left out"),
+        (["without-ann-seed0", "without-bob-seed0", "without-ann-seed1"], "conformer: 1 of 2 folds, left out"),
+        (["without-ann-seed0", "without-eve-seed0"], "conformer: 1 of 2 folds and 1 of its own, left out"),
+    ],
+)
+def test_who_was_tested_on_the_easy_speaker_alone_is_not_set_beside_the_others(
+    runs: Path,
+    trained: list[str],
+    line: str,
+    command: Callable[[list[str]], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for run in trained:
+        write_metrics(runs / "conformer" / run, [0, 0])
+    command([str(runs)])
+    printed = capsys.readouterr().out
+    assert {row[0] for row in cells(printed)} & {"logmel", "pcen", "conformer"} == {"logmel", "pcen"}
+    assert [said for said in printed.splitlines() if "conformer" in said] == [line]
+
+
+@pytest.mark.parametrize("command", [report.main, costs.main])
+def test_who_was_tested_with_more_seeds_on_every_speaker_stays(
+    runs: Path, command: Callable[[list[str]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in (0, 1):
+        write_metrics(runs / "conformer" / f"without-ann-seed{seed}", [0, 0])
+        write_metrics(runs / "conformer" / f"without-bob-seed{seed}", [2, 2])
+    command([str(runs)])
+    (row, *_) = [row for row in cells(capsys.readouterr().out) if row[0] == "conformer"]
+    assert [cell for cell in row if cell.startswith("25.0 (")]
+
+
+def test_without_the_baseline_all_folds_are_asked_for(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (runs / "logmel" / "without-ann-seed0" / "metrics.json").unlink()
+    (runs / "logmel" / "without-bob-seed0" / "metrics.json").unlink()
+    write_metrics(runs / "conformer" / "without-ann-seed0", [0, 0])
+    report.main([str(runs)])
+    printed = capsys.readouterr().out
+    assert printed.endswith("\nconformer: 1 of 2 folds, left out\n")
+    assert "| pcen |" in printed
+
+
+def test_the_official_split_s_isolated_digits_do_not_pass_for_those_of_speakers_left_out(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What does not hang on who speaks is told from there."""
+    write_metrics(runs / "conformer" / "official-seed0", [1, 0])
+    report.main([str(runs)])
+    head, _, *rows = cells(capsys.readouterr().out)
+    row = dict(zip(head, next(row for row in rows if row[0] == "conformer"), strict=True))
+    assert row["leave one out, WER %"] == row["isolated, left out, % right"] == ""
+    assert row["official, WER %"].startswith("12.5 (")
+    assert (row["lookahead ms"], row["real-time factor"]) == ("100", "0.0100")
