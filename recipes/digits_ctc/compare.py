@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recipes.ctc.command import run_command
-from recipes.digits_ctc.config import SETTINGS, front_ends
+from recipes.digits_ctc.config import SETTINGS, front_ends, load_config
 from recipes.digits_ctc.corpus import DATA_HELP, find_clips, folds
+from recipes.digits_ctc.report import BASELINE
 from speechconv.checks import check_count
 
 HERE = Path(__file__).parent
@@ -58,11 +59,12 @@ class Children:
 
 @dataclass(frozen=True)
 class Job:
-    """One front-end on one fold."""
+    """One front-end on one fold; `config` is what `train.py` knows it by, `name` its folder."""
 
     data: tuple[Path, ...]
     output: Path
     config: str
+    name: str
     fold: str
     seed: int
     live: bool
@@ -70,8 +72,7 @@ class Job:
 
     @property
     def run(self) -> Path:
-        name = self.config + ("-live" if self.live else "")
-        return self.output / name / f"{self.fold}-seed{self.seed}"
+        return self.output / self.name / f"{self.fold}-seed{self.seed}"
 
     def work(self, children: Children) -> str:
         """Train and test, in processes of one thread."""
@@ -89,7 +90,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, nargs="+", required=True, help=DATA_HELP)
     parser.add_argument("--output", type=Path, default=Path("runs"), help="folder for the runs")
-    parser.add_argument("--configs", nargs="+", default=front_ends(), help="front-ends (default: all of configs/)")
+    parser.add_argument(
+        "--configs",
+        nargs="+",
+        metavar="CONFIG",
+        default=front_ends(),
+        help="front-ends, each a name or the path of a TOML file, whose runs are in a folder of the file's name "
+        "without .toml (default: all of configs/)",
+    )
+    parser.add_argument(
+        "--live",
+        nargs="*",
+        metavar="CONFIG",
+        help="front-ends whose twins that do not look ahead are trained, as CONFIG-live: a causal acoustic model, and "
+        "of encoders the causal preset (default: logmel, if it is one of --configs)",
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--folds", nargs="+", help="default: each speaker left out once, and official")
     parser.add_argument("--settings", type=Path, default=SETTINGS, help="TOML of what all front-ends share")
@@ -100,16 +115,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def jobs(args: argparse.Namespace) -> Iterator[Job]:
-    """The fixed front-end first, live too, then the others."""
+    """The fixed front-end first, then the others, then the live ones of the others.
+
+    Raises:
+        FileNotFoundError, ValueError: as `variants` does, before the first job.
+    """
     names = args.folds or [fold.name for fold in folds(find_clips(*args.data))]
     options = ["--settings", str(args.settings), *([] if args.steps is None else ["--steps", str(args.steps)])]
-    configs = sorted(args.configs, key=lambda config: config != "logmel")
+    chosen = variants(args)
     for seed in args.seeds:
-        for config in configs:
-            for live in (False, True) if config == "logmel" else (False,):
-                yield from (
-                    Job(tuple(args.data), args.output, config, fold, seed, live, tuple(options)) for fold in names
-                )
+        for name, (config, live) in chosen.items():
+            yield from (
+                Job(tuple(args.data), args.output, config, name, fold, seed, live, tuple(options)) for fold in names
+            )
+
+
+def variants(args: argparse.Namespace) -> dict[str, tuple[str, bool]]:
+    """By the name of its runs, each front-end as it was given, and whether it is the live one.
+
+    Raises:
+        FileNotFoundError: there is no such front-end.
+        ValueError: one that the training would refuse; two of one name.
+    """
+    twins = [config for config in args.configs if Path(config).stem == BASELINE] if args.live is None else args.live
+    found: dict[str, tuple[str, bool]] = {}
+    for config, live in [*((config, False) for config in args.configs), *((config, True) for config in twins)]:
+        loaded = load_config(config, settings=args.settings, live=live, steps=args.steps)
+        loaded.build().as_pipeline()
+        if loaded.name in found:
+            raise ValueError(
+                f"{found[loaded.name][0]} and {config} would both be trained as {loaded.name}; expected front-ends of "
+                "different names, rename a file or leave one out."
+            )
+        found[loaded.name] = config, live
+    return dict(sorted(found.items(), key=lambda one: one[0].removesuffix("-live") != BASELINE))
 
 
 def compare(work: Sequence[Job], at_once: int) -> None:

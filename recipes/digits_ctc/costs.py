@@ -22,7 +22,7 @@ from recipes.ctc.scoring import Interval, word_error_rate
 from recipes.digits_ctc.config import load_config
 from recipes.digits_ctc.corpus import SAMPLE_RATE
 from recipes.digits_ctc.labels import along, is_far, places
-from recipes.digits_ctc.report import BASELINE, Result, find_results, table
+from recipes.digits_ctc.report import BASELINE, Result, baseline_of, find_results, on_the_same_folds, table
 
 HEAD = (
     ("front-end", "---"),
@@ -36,7 +36,7 @@ HEAD = (
 )
 SIZE_INCHES, DPI, FONT_SIZE = (7.6, 5.2), 100, 8
 COLOURS = {"separable": "tab:green", "shuffle": "tab:red", "inverted-residual": "tab:purple"}
-"""Of the families of encoders; other front-ends have one of their own together, live ones another."""
+"""Of the families of encoders; other front-ends have one of their own together, all live ones another."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class Priced:
 
     @property
     def family(self) -> str:
-        """Of an encoder: its name without the share of the cost."""
-        return self.result.name.removesuffix("-live").rpartition("-")[0]
+        """Of an encoder that is not live: its name without the share of the cost."""
+        return self.result.name.rpartition("-")[0]
 
     @property
     def colour(self) -> str:
@@ -73,7 +73,7 @@ class Priced:
             f"{100 * self.rate / whole:.2f}",
             f"{self.parameters:,}",
             *self.result.rates(baseline, official=False),
-            f"{100 * self.result.mean('isolated_accuracy'):.1f}",
+            self.result.isolated(),
             f"{self.result.mean('lookahead_samples') * 1000 / SAMPLE_RATE:.0f}",
         ]
 
@@ -92,13 +92,14 @@ def costs(results: Sequence[Result], plot: Path | None = None) -> str:
     Raises:
         FileNotFoundError: a run of a front-end that is none of the recipe's.
     """
-    known = sorted((priced(result) for result in results if result.scores(official=False)), key=lambda one: one.rate)
+    shown, others = on_the_same_folds(results)
+    known = sorted((priced(result) for result in shown if result.scores(official=False)), key=lambda one: one.rate)
     if plot is not None:
         draw(known, plot)
-    baseline = next((result for result in results if result.name == BASELINE), None)
+    baseline = baseline_of(shown)
     whole = rate_of(sc.FeatureEncoder(norm="layer"), sample_rate=16000)
     rows = [[name for name, _ in HEAD], [rule for _, rule in HEAD], *(one.row(baseline, whole) for one in known)]
-    return table(rows)
+    return "\n\n".join((table(rows), *others))
 
 
 def priced(result: Result) -> Priced:

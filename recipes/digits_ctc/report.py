@@ -64,9 +64,21 @@ class Result:
         same = [scores.words for scores in own] == [scores.words for scores in other]
         return [word_error_rate(own).percent(), signed(difference(own, other)) if same else ""]
 
-    def mean(self, key: str, *, official: bool = False) -> float:
-        found = [metrics[key] for (fold, _), metrics in self.metrics.items() if (fold == OFFICIAL) == official]
-        return float(np.mean(found)) if found else self.mean(key, official=not official)
+    def isolated(self) -> str:
+        """Digits of speakers left out that are right, in per cent."""
+        found = self._values("isolated_accuracy", official=False)
+        return f"{100 * np.mean(found):.1f}" if found else ""
+
+    def mean(self, key: str) -> float:
+        """Of what does not hang on who speaks: over folds that leave speakers out, or else of the official split."""
+        return float(np.mean(self._values(key, official=False) or self._values(key, official=True)))
+
+    def _values(self, key: str, *, official: bool) -> list[float]:
+        return [metrics[key] for (fold, _), metrics in self.metrics.items() if (fold == OFFICIAL) == official]
+
+    def left_out_runs(self) -> set[tuple[str, str]]:
+        """Folds that leave speakers out, and their seeds."""
+        return {(fold, seed) for fold, seed in self.metrics if fold != OFFICIAL}
 
     def row(self, baseline: Result | None) -> list[str]:
         parameters = next(iter(self.metrics.values()))["parameters"]
@@ -74,7 +86,7 @@ class Result:
             self.name,
             *self.rates(baseline, official=False),
             *self.rates(baseline, official=True),
-            f"{100 * self.mean('isolated_accuracy'):.1f}",
+            self.isolated(),
             f"{parameters['all']:,}",
             f"{parameters['front']:,}",
             f"{self.mean('lookahead_samples') * 1000 / SAMPLE_RATE:.0f}",
@@ -107,13 +119,47 @@ def find_results(runs: Path) -> list[Result]:
 
 def report(results: Sequence[Result]) -> str:
     """Two Markdown tables: all figures, and the word error rate of each speaker who was left out."""
-    baseline = next((result for result in results if result.name == BASELINE), None)
-    rows = [[name for name, _ in HEAD], [rule for _, rule in HEAD], *(result.row(baseline) for result in results)]
-    differ = sum(metrics["live_differs_in"] for result in results for metrics in result.metrics.values())
-    tests = sum(len(result.metrics) for result in results)
-    return "\n\n".join(
-        (table(rows), by_speaker(results), f"Live and whole decoding differ in {differ} utterances of {tests} tests.")
-    )
+    shown, others = on_the_same_folds(results)
+    baseline = baseline_of(shown)
+    rows = [[name for name, _ in HEAD], [rule for _, rule in HEAD], *(result.row(baseline) for result in shown)]
+    differ = sum(metrics["live_differs_in"] for result in shown for metrics in result.metrics.values())
+    tests = sum(len(result.metrics) for result in shown)
+    live = f"Live and whole decoding differ in {differ} utterances of {tests} tests."
+    return "\n\n".join((table(rows), by_speaker(shown), live, *others))
+
+
+def on_the_same_folds(results: Sequence[Result]) -> tuple[list[Result], list[str]]:
+    """Results whose means are over the same speakers, and a line about each other one.
+
+    The speakers are those that the baseline left out or, without it, any result. A result of the official split alone
+    has no such mean, and stays. One with more seeds on some speakers than on others goes: it would weigh them more.
+    """
+    baseline = baseline_of(results)
+    judges = [baseline] if baseline is not None and baseline.left_out_runs() else results
+    folds = {fold for result in judges for fold, _ in result.left_out_runs()}
+    reasons = {result.name: _incomplete(result.left_out_runs(), folds) for result in results}
+    shown = [result for result in results if not reasons[result.name]]
+    return shown, [f"{name}: {reason}, left out" for name, reason in reasons.items() if reason]
+
+
+def _incomplete(runs: set[tuple[str, str]], folds: set[str]) -> str:
+    """What there is of the folds, unless it is all of them and no other, each with every seed.
+
+    >>> _incomplete({("without-ann", "0"), ("without-bob", "0")}, {"without-ann", "without-bob"})
+    ''
+    >>> _incomplete({("without-ann", "0"), ("without-eve", "0")}, {"without-ann", "without-bob"})
+    '1 of 2 folds and 1 of its own'
+    """
+    seeds = {seed for _, seed in runs}
+    if runs == {(fold, seed) for fold in folds for seed in seeds}:
+        return ""
+    whole = [fold for fold in folds if all((fold, seed) in runs for seed in seeds)]
+    others = len({fold for fold, _ in runs} - folds)
+    return f"{len(whole)} of {len(folds)} folds" + (f" and {others} of its own" if others else "")
+
+
+def baseline_of(results: Sequence[Result]) -> Result | None:
+    return next((result for result in results if result.name == BASELINE), None)
 
 
 def by_speaker(results: Sequence[Result]) -> str:

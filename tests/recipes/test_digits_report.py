@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from recipes.digits_ctc import compare, report
-from recipes.digits_ctc.config import SETTINGS
+from recipes.digits_ctc import compare, costs, report
+from recipes.digits_ctc.compare import Job
 from recipes.digits_ctc.corpus import find_clips, folds
 from tests.recipes.command_faults import failing
 from tests.recipes.digits_runs import write_metrics
@@ -26,15 +26,32 @@ def test_compare_does_what_is_missing(settings: Path, tmp_path: Path, capsys: py
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("metrics.json")} == before
 
 
-def test_compare_trains_the_fixed_front_end_live_too(tmp_path: Path) -> None:
-    args = argparse.Namespace(
-        data=[VOICES], output=tmp_path, settings=SETTINGS, steps=None, seeds=[3], folds=None, configs=["pcen", "logmel"]
-    )
-    work = list(compare.jobs(args))
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (["pcen", "logmel"], ["logmel", "logmel-live", "pcen"]),
+        (["pcen"], ["pcen"]),
+        (["pcen", "shuffle-1", "--live", "shuffle-1"], ["pcen", "shuffle-1", "shuffle-1-live"]),
+        (["pcen", "--live", "shuffle-1", "logmel"], ["logmel-live", "pcen", "shuffle-1-live"]),
+        (["logmel", "--live"], ["logmel"]),
+    ],
+)
+def test_compare_trains_the_fixed_front_end_live_too_and_whichever_else_is_asked_for(
+    asked: list[str], expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work: list[Job] = []
+    monkeypatch.setattr(compare, "compare", lambda jobs, _: work.extend(jobs))
+    compare.main(["--data", str(VOICES), "--output", str(tmp_path), "--seeds", "3", "--configs", *asked])
     named = [fold.name for fold in folds(find_clips(VOICES))]
-    expected = [("logmel", False), ("logmel", True), ("pcen", False)]
-    assert [(job.config, job.live, job.fold) for job in work] == [(*how, fold) for how in expected for fold in named]
-    assert work[len(named)].run == tmp_path / "logmel-live" / f"{named[0]}-seed3"
+    assert [job.run for job in work] == [tmp_path / name / f"{fold}-seed3" for name in expected for fold in named]
+    assert [job.live for job in work] == [name.endswith("-live") for name in expected for _ in named]
+
+
+def test_compare_trains_the_causal_twin_of_an_encoder(settings: Path, tmp_path: Path) -> None:
+    arguments = ["--data", str(VOICES), "--output", str(tmp_path), "--settings", str(settings), "--folds", HELD_OUT]
+    compare.main([*arguments, "--steps", "2", "--configs", "shuffle-1", "--live", "shuffle-1", "--jobs", "1"])
+    lookahead = {result.name: result.mean("lookahead_samples") for result in report.find_results(tmp_path)}
+    assert lookahead["shuffle-1-live"] == 256 - 1 < lookahead["shuffle-1"]  # the spectrum's window alone
 
 
 def test_report_tells_means_and_differences_on_the_same_utterances(
@@ -45,9 +62,7 @@ def test_report_tells_means_and_differences_on_the_same_utterances(
         write_metrics(tmp_path / config / "without-bob-seed0", [0, 0])
         write_metrics(tmp_path / config / "official-seed0", [0, 1])
     report.main([str(tmp_path)])
-    rows = [
-        [cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines() if "|" in line
-    ]
+    rows = cells(capsys.readouterr().out)
     by_name = {row[0]: row for row in rows[2:4]}
     assert list(by_name) == ["logmel", "pcen"]
     assert by_name["pcen"][1:5] == [
@@ -60,3 +75,76 @@ def test_report_tells_means_and_differences_on_the_same_utterances(
     assert by_name["pcen"][5:] == ["50.0", "1,234", "3", "100", "0.0100"]
     assert rows[-1] == ["pcen", "25.0", "0.0"]
     assert "no tested run in" in failing(report.main, [str(tmp_path / "logmel")], capsys)
+
+
+def cells(printed: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed.splitlines() if "|" in line]
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """logmel, right on ann and wrong on bob, and a front-end that is no better."""
+    for config in ("logmel", "pcen"):
+        write_metrics(tmp_path / config / "without-ann-seed0", [0, 0])
+        write_metrics(tmp_path / config / "without-bob-seed0", [2, 2])
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", [report.main, costs.main])
+@pytest.mark.parametrize(
+    ("trained", "line"),
+    [
+        (["without-ann-seed0"], "conformer: 1 of 2 folds, left out"),
+        (["official-seed0", "without-ann-seed0"], "conformer: 1 of 2 folds, left out"),
+        (["without-ann-seed0", "without-bob-seed0", "without-ann-seed1"], "conformer: 1 of 2 folds, left out"),
+        (["without-ann-seed0", "without-eve-seed0"], "conformer: 1 of 2 folds and 1 of its own, left out"),
+    ],
+)
+def test_who_was_tested_on_the_easy_speaker_alone_is_not_set_beside_the_others(
+    runs: Path,
+    trained: list[str],
+    line: str,
+    command: Callable[[list[str]], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for run in trained:
+        write_metrics(runs / "conformer" / run, [0, 0])
+    command([str(runs)])
+    printed = capsys.readouterr().out
+    assert {row[0] for row in cells(printed)} & {"logmel", "pcen", "conformer"} == {"logmel", "pcen"}
+    assert [said for said in printed.splitlines() if "conformer" in said] == [line]
+
+
+@pytest.mark.parametrize("command", [report.main, costs.main])
+def test_who_was_tested_with_more_seeds_on_every_speaker_stays(
+    runs: Path, command: Callable[[list[str]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in (0, 1):
+        write_metrics(runs / "conformer" / f"without-ann-seed{seed}", [0, 0])
+        write_metrics(runs / "conformer" / f"without-bob-seed{seed}", [2, 2])
+    command([str(runs)])
+    (row, *_) = [row for row in cells(capsys.readouterr().out) if row[0] == "conformer"]
+    assert [cell for cell in row if cell.startswith("25.0 (")]
+
+
+def test_without_the_baseline_all_folds_are_asked_for(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (runs / "logmel" / "without-ann-seed0" / "metrics.json").unlink()
+    (runs / "logmel" / "without-bob-seed0" / "metrics.json").unlink()
+    write_metrics(runs / "conformer" / "without-ann-seed0", [0, 0])
+    report.main([str(runs)])
+    printed = capsys.readouterr().out
+    assert printed.endswith("\nconformer: 1 of 2 folds, left out\n")
+    assert "| pcen |" in printed
+
+
+def test_the_official_split_s_isolated_digits_do_not_pass_for_those_of_speakers_left_out(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What does not hang on who speaks is told from there."""
+    write_metrics(runs / "conformer" / "official-seed0", [1, 0])
+    report.main([str(runs)])
+    head, _, *rows = cells(capsys.readouterr().out)
+    row = dict(zip(head, next(row for row in rows if row[0] == "conformer"), strict=True))
+    assert row["leave one out, WER %"] == row["isolated, left out, % right"] == ""
+    assert row["official, WER %"].startswith("12.5 (")
+    assert (row["lookahead ms"], row["real-time factor"]) == ("100", "0.0100")
