@@ -23,7 +23,7 @@ from torch.utils.flop_counter import flop_registry
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from speechconv.cost.by_shape import Signal, Storage, walk
-from speechconv.cost.meta import meta_input, meta_twin
+from speechconv.cost.meta import cause, meta_input, meta_twin
 from speechconv.cost.rules import Shape, Work, rule_of
 from speechconv.cost.spans import span_of
 from speechconv.cost.stage import Stage, row_of, titled
@@ -62,7 +62,7 @@ def trace(module: nn.Module, shape: Shape, dtype: torch.dtype) -> tuple[Stage, t
             twin(x)
     except Exception as error:
         raise ValueError(
-            f"{type(module).__name__} does not run on a meta tensor of shape {(1, *shape)}: {error}"
+            f"{type(module).__name__} does not run on a meta tensor of shape {(1, *shape)}: {cause(error)}"
         ) from error
     return tracer.root, tuple(tracer.unknown.values())
 

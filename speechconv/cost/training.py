@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from speechconv.cost.meta import meta_input, meta_twin
+from speechconv.cost.meta import cause, meta_input, meta_twin
 from speechconv.cost.rules import Shape
 from speechconv.layer import Layer
 
@@ -34,7 +34,7 @@ def kept_for_backward(module: nn.Module, shape: Shape, dtype: torch.dtype) -> Co
         with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(ledger.pack, lambda saved: saved):
             twin(meta_input(shape, dtype))
     except Exception as error:
-        raise ValueError(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
+        raise ValueError(cause(error)) from error
     return ledger.bytes
 
 

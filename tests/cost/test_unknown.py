@@ -326,11 +326,33 @@ def test_weight_norm_of_old_is_described() -> None:
     assert sheet.total.training_bytes is not None
 
 
+class Wordless(nn.Module):
+    """Gives up in training, or in inference, without a message."""
+
+    def __init__(self, *, training: bool) -> None:
+        super().__init__()
+        self.refused, self.inner = training, nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training == self.refused:
+            raise NotImplementedError
+        return self.inner(x)
+
+
+def test_an_error_without_a_message_is_told_by_its_kind() -> None:
+    sheet = sc.describe(Wordless(training=True), (4,))
+    assert sheet.training_obstacle == "NotImplementedError"
+    assert str(sheet).splitlines()[-1] == "training memory not told: NotImplementedError"
+    message = r"^Wordless does not run on a meta tensor of shape \(1, 4\): NotImplementedError$"
+    with pytest.raises(ValueError, match=message):
+        sc.describe(Wordless(training=False), (4,))
+
+
 def test_a_module_that_cannot_be_copied_is_refused_with_the_cause() -> None:
     class Stubborn(nn.ReLU):
         def __deepcopy__(self, memo: object) -> nn.Module:
             raise RuntimeError("there is only one of me")
 
-    message = r"^Stubborn does not run on a meta tensor of shape \(1, 4\): there is only one of me$"
+    message = r"^Stubborn does not run on a meta tensor of shape \(1, 4\): RuntimeError: there is only one of me$"
     with pytest.raises(ValueError, match=message):
         sc.describe(Stubborn(), (4,))
