@@ -84,7 +84,7 @@ class _Tracer(TorchDispatchMode):
     """Watches a module run; a row is made when its module returns.
 
     Attributes:
-        geometries: of tensors that modules gave, as long as they stand.
+        geometries: of tensors that modules gave, as long as they stand as given.
         unknown: what has no rule, by path.
     """
 
@@ -115,10 +115,24 @@ class _Tracer(TorchDispatchMode):
             self.unknown.setdefault(call.path, f"{operation.__name__} in {name}")
         call.plain &= func.is_view or torch.Tag.pointwise in func.tags
         y = func(*args, **(kwargs or {}))
+        if func._schema.is_mutable and rule_of(call.module) is None:
+            self._overwritten(func, args, kwargs or {})
         for tensor in _tensors(y):
             self._remember(tensor)
         self._reach(self._standing())
         return y
+
+    def _overwritten(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        """What an operation writes over with more than functions of its own values is no chain of modules any more."""
+        if torch.Tag.pointwise in func.tags and len(list(_tensors((args, kwargs)))) == 1:
+            return
+        arguments = func._schema.arguments
+        given = {argument.name: value for argument, value in zip(arguments, args, strict=False)} | kwargs
+        writes = (given.get(argument.name) for argument in arguments if argument.is_write)
+        for written in _tensors(list(writes)):
+            for tensor in list(self.geometries):
+                if _is_view(tensor, written):
+                    del self.geometries[tensor]
 
     def _enter(self, path: str, module: nn.Module, args: Any, kwargs: Any) -> None:
         self._running.append(_Call(path, module, next(_tensors((args, kwargs)), None), peak=self._standing()))
