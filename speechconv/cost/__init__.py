@@ -15,7 +15,9 @@ outputs           bytes of every tensor that a layer gives, each once: in place 
 forward memory    the input and all outputs together, as tables of networks have it; and the most that stands at once,
                   layer by layer on the whole input. The tiles of `forward` without a gradient, and a stream, need less.
 training memory   what autograd keeps for the backward pass, as torch tells on a pass in training mode: each memory
-                  once, at the layer that saves it first; no parameters, gradients or state of an optimiser.
+                  once, at the layer that saves it first; no parameters, gradients or state of an optimiser. What is
+                  unknown may have other kernels on a device than on meta tensors (attention, recurrences): this figure,
+                  and the most at once, are then those of meta tensors, and may be several times too large or small.
 state             bytes that one live stream remembers; in all, with its two counters.
 geometry          of the chain so far, in input samples: stride, receptive field, lookahead. Of pictures along the first
                   axis, and only behind an unbroken chain of modules; norms that look at every place are left out.

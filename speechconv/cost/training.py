@@ -1,8 +1,9 @@
 """What training keeps in memory: the tensors that autograd saves for the backward pass, as torch itself tells them.
 
-One forward pass in training mode on meta tensors: exact, and nothing is computed. A tensor that several layers save
-counts once, at the first; parameters and buffers do not count. A layer before the first trainable parameter saves
-nothing.
+One forward pass in training mode on meta tensors, so that nothing is computed. It saves what a pass on a device saves
+wherever that runs the same operations; attention and recurrences have kernels for each device, which may keep more or
+less. A tensor that several layers save counts once, at the first; parameters and buffers do not count. A layer before
+the first trainable parameter saves nothing.
 """
 
 from __future__ import annotations

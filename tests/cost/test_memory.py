@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -87,6 +89,37 @@ def test_training_a_preset_keeps_what_autograd_saves(name: str) -> None:
     assert sheet.total.training_bytes == saved(pipe, torch.randn(1, 8000))
     assert sheet.total.training_bytes == sum(stage.training_bytes or 0 for stage in sheet.stages)
     assert (sheet.total.training_bytes == 0) == (name == "logmel")
+
+
+class SharedHeads(nn.Module):
+    """Attention by torch's function, which has a kernel for each device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.project = nn.Linear(16, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        heads = self.project(x).unflatten(-1, (2, 8)).transpose(1, 2)
+        return F.scaled_dot_product_attention(heads, heads, heads)
+
+
+@pytest.mark.parametrize(
+    ("net", "shape"), [(SharedHeads(), (300, 16)), (nn.LSTM(20, 32, batch_first=True), (100, 20))], ids=["sdpa", "lstm"]
+)
+def test_memory_that_a_device_s_kernels_need_otherwise_is_said_to_be_meta_tensors(
+    net: nn.Module, shape: tuple[int, ...]
+) -> None:
+    """Neither exact nor "at least": here a CPU keeps less for attention, and more for a recurrence."""
+    sheet, x = sc.describe(net, shape), torch.randn(1, *shape)
+    assert sheet.total.training_bytes != saved(net, x)
+    words = dict(line.split("  ", 1) for line in str(sheet).splitlines() if " memory  " in line)
+    assert re.fullmatch(
+        r" *at least [\d.]+ KiB for the input and all outputs, .+ at once on meta tensors \(a device may need more, or less\)",
+        words["forward memory"],
+    )
+    assert re.fullmatch(
+        r".+ kept for the backward pass on meta tensors \(a device may need more, or less\)", words["training memory"]
+    )
 
 
 def test_describing_changes_nothing_in_the_module() -> None:
