@@ -30,7 +30,7 @@ class Description:
         stages: the layers of a chain in the order of the signal; a module of one piece is one stage.
         total: the row of the whole module.
         unknown: what has no rule, and is not counted; totals are then "at least".
-        obstacle: why it cannot stream, and what could; None where it can, and for torch's modules.
+        obstacle: why it cannot stream, and what could or is missing; None where it can, and for torch's modules.
         training_obstacle: why the memory of training could not be told; None where it could.
     """
 

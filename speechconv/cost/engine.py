@@ -169,10 +169,8 @@ def _with_training(root: Stage, module: nn.Module, shape: Shape, dtype: torch.dt
 def _with_state(root: Stage, layer: Layer, channels: int, dtype: torch.dtype) -> tuple[Stage, str | None]:
     try:
         sizes = state_sizes(layer, channels, dtype)
-    except NotStreamable as error:
+    except (NotStreamable, ValueError) as error:  # ValueError: frozen statistics that were not given yet
         return root, str(error)
-    except ValueError:  # frozen statistics that were not given yet
-        return root, None
     return _spread(root, "state_bytes", sizes), None
 
 

@@ -192,6 +192,20 @@ def test_what_cannot_stream_is_said_below_the_table() -> None:
     assert "not live" not in str(sc.describe(sc.Pipeline.from_preset("logmel")))
 
 
+def test_frozen_statistics_that_were_not_given_are_said_below_the_table() -> None:
+    """In the words of the stream itself, which is live as soon as they are given."""
+    pipe = sc.Pipeline.from_preset("wav2vec2-base", **{"encoder.group_norm": "frozen"})
+    with pytest.raises(ValueError, match="frozen") as refused:
+        pipe.stream()
+    sheet = sc.describe(pipe)
+    assert str(sheet).splitlines()[-1] == f"not live: {refused.value}"
+    assert json.loads(sheet.to_json())["not_live"] == str(refused.value)
+    assert sheet.state_bytes is None
+    given = sc.describe(pipe.calibrate(torch.randn(1, 16000)))
+    assert given.obstacle is None
+    assert given.state_bytes is not None
+
+
 REFUSED = (
     (lambda: sc.describe(sc.Conv1d(3, 4, 5)), "Conv1d has no sample rate; pass input_shape."),
     (lambda: sc.describe(sc.ConvSTFT()), "ConvSTFT has no sample rate; pass input_shape or sample_rate."),
