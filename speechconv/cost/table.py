@@ -116,7 +116,7 @@ def _spans(g: Geometry | None, sample_rate: int | None) -> list[str]:
 def _totals(sheet: Description) -> Iterator[tuple[str, str]]:
     """What the whole costs, in words."""
     total, least = sheet.total, "at least " if sheet.unknown else ""
-    as_on_meta = " on meta tensors (a device may need more, or less)" if sheet.unknown else ""
+    as_on_meta = " on meta tensors" if sheet.unknown else ""
     here = f"{_number(total.multiply_adds)} for this input"
     ffts = f", {_number(total.transforms)} of them for FFTs" if total.transforms else ""
     rate = "" if total.multiply_adds_per_second is None else f"{_number(total.multiply_adds_per_second)} a second; "
@@ -138,6 +138,7 @@ def _totals(sheet: Description) -> Iterator[tuple[str, str]]:
 def _notes(sheet: Description) -> Iterator[tuple[str, str]]:
     if sheet.unknown:
         yield "not counted", "; ".join(sheet.unknown)
+        yield "on meta tensors", "for what is not counted, a device's kernels may need more memory, or less"
     if sheet.training_obstacle is not None:
         yield "training memory not told", sheet.training_obstacle
     if sheet.obstacle is not None:

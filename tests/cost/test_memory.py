@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -112,14 +111,12 @@ def test_memory_that_a_device_s_kernels_need_otherwise_is_said_to_be_meta_tensor
     """Neither exact nor "at least": here a CPU keeps less for attention, and more for a recurrence."""
     sheet, x = sc.describe(net, shape), torch.randn(1, *shape)
     assert sheet.total.training_bytes != saved(net, x)
-    words = dict(line.split("  ", 1) for line in str(sheet).splitlines() if " memory  " in line)
-    assert re.fullmatch(
-        r" *at least [\d.]+ KiB for the input and all outputs, .+ at once on meta tensors \(a device may need more, or less\)",
-        words["forward memory"],
-    )
-    assert re.fullmatch(
-        r".+ kept for the backward pass on meta tensors \(a device may need more, or less\)", words["training memory"]
-    )
+    lines = str(sheet).splitlines()
+    outputs, at_once = next(line for line in lines if line.startswith("forward memory")).split(", ")
+    assert " at least " in outputs
+    assert at_once.endswith(" at once on meta tensors")
+    assert next(line for line in lines if line.startswith("training memory")).endswith(" on meta tensors")
+    assert lines[-1] == "on meta tensors: for what is not counted, a device's kernels may need more memory, or less"
 
 
 def test_describing_changes_nothing_in_the_module() -> None:
