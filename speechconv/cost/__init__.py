@@ -11,7 +11,9 @@ a second          what each further second of a long recording adds, exactly. Fo
 real-time factor  two operations for every multiply-add, at a stated speed: an estimate. What is not counted, and memory
                   too slow for the arithmetic, make it worse; measure on the device.
 parameters        all of them, biases included; `weights` are those of two axes and more.
-outputs           bytes of every tensor that a layer gives, each once: in place or as a view it gives none.
+outputs           bytes of every tensor that a layer gives, each once: in place or as a view it gives none. Of what
+                  functions make inside a module of torch, its output alone is among them; the rest is in the most at
+                  once.
 forward memory    the input and all outputs together, as tables of networks have it; and the most that stands at once,
                   layer by layer on the whole input. The tiles of `forward` without a gradient, and a stream, need less.
 training memory   what autograd keeps for the backward pass, as torch tells on a pass in training mode: each memory

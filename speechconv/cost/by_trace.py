@@ -96,6 +96,7 @@ class _Tracer(TorchDispatchMode):
         self._running = [_Call("", twin, None)]
         self._own = {t.untyped_storage()._cdata for t in (*twin.parameters(), *twin.buffers())}
         self._memory: dict[int, tuple[StorageWeakRef, int]] = {}
+        self._counted: set[StorageWeakRef] = set()
         self._remember(x)
         for path, part in _rows(twin):
             if isinstance(part, Layer):
@@ -150,20 +151,19 @@ class _Tracer(TorchDispatchMode):
             self.unknown.setdefault(call.path, titled(call.path, type(call.module).__name__))
         work = Work() if rule is None else rule(call.module, _shape(call.x), _shape(y))
         entries = len(y) if y is not None and y.ndim else 1
-        written = 0
         if y is not None:
             self.geometries[y] = self._behind(call, y)
-            written = 0 if _is_view(y, call.x) else y.untyped_storage().nbytes()
         return self._row(
             call,
             y,
             products=entries * work.products,
             transforms=entries * work.transforms,
-            activation_bytes=written,
+            activation_bytes=self._written(call, y),
             known=call.path not in self.unknown,
         )
 
     def _of_parts(self, call: _Call, y: Tensor | None) -> Stage:
+        """A module by what it calls, and by its output where a function made that, as a skip's sum."""
         parts = tuple(call.parts)
         return self._row(
             call,
@@ -171,9 +171,19 @@ class _Tracer(TorchDispatchMode):
             parts=parts,
             products=sum(part.products for part in parts),
             transforms=sum(part.transforms for part in parts),
-            activation_bytes=sum(part.activation_bytes for part in parts),
+            activation_bytes=sum(part.activation_bytes for part in parts) + self._written(call, y),
             known=call.path not in self.unknown and all(part.known for part in parts),
         )
+
+    def _written(self, call: _Call, y: Tensor | None) -> int:
+        """Bytes of an output; none where it is its module's input or was counted before."""
+        if y is None or _is_view(y, call.x):
+            return 0
+        storage = StorageWeakRef(y.untyped_storage())
+        if storage in self._counted:
+            return 0
+        self._counted.add(storage)
+        return y.untyped_storage().nbytes()
 
     def _row(self, call: _Call, y: Tensor | None, **costs: Any) -> Stage:
         geometry = None if y is None else self.geometries.get(y)
@@ -193,6 +203,7 @@ class _Tracer(TorchDispatchMode):
         self._running[-1].parts.append(replace(stage, peak_bytes=peak))
         y = x.new_empty((len(x), *out.shape), dtype=_dtype(out, x.dtype))
         self.geometries[y] = out.geometry
+        self._counted.add(StorageWeakRef(y.untyped_storage()))
         return y if lengths is None else (y, layer.num_frames(lengths))
 
     def _name(self, path: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -190,6 +190,37 @@ def test_outputs_are_all_that_layers_write_for_the_first_time() -> None:
     sheet = sc.describe(net.double(), 100)
     assert [stage.activation_bytes // 8 for stage in sheet.stages] == values
     assert sheet.forward_bytes == 8 * (sum(values) + 200)
+
+
+class Joined(nn.Module):
+    """A layer of torch, joined with its input by a function."""
+
+    def __init__(self, layer: nn.Module, join: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.layer, self.join = layer, join
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.join(x, self.layer(x))
+
+
+def test_outputs_of_functions_count_at_the_module_that_gives_them() -> None:
+    """As those of the compositions that do the same; a view, a part's output and the input itself give nothing new."""
+    layer = nn.Linear(4, 4)
+    ours = {
+        torch.add: sc.Residual(layer),
+        lambda x, y: torch.cat([x, y], -1): sc.Parallel(nn.Identity(), layer, join="cat"),
+        lambda x, y: y[:, 1:]: layer,
+        lambda x, y: x: layer,
+    }
+    for join, composition in ours.items():
+        theirs = nn.Sequential(Joined(Joined(layer, join), lambda x, y: y))
+        assert sc.describe(theirs, (9, 4)).forward_bytes == sc.describe(composition, (9, 4)).forward_bytes
+
+
+def test_no_more_stands_at_once_than_the_input_and_all_outputs() -> None:
+    net = Joined(nn.Conv1d(8, 8, 3, padding=1), lambda x, y: torch.cat([x, y.relu_()], 1))
+    sheet = sc.describe(nn.Sequential(net), (8, 100))
+    assert sheet.total.peak_bytes == most_at_once(net.eval(), torch.randn(1, 8, 100)) == sheet.forward_bytes
 
 
 def test_a_complex_spectrum_takes_two_values_a_bin() -> None:
