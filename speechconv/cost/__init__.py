@@ -24,14 +24,17 @@ state             bytes that one live stream remembers; in all, with its two cou
 geometry          of the chain so far, in input samples: stride, receptive field, lookahead. Of pictures along the first
                   axis, and only behind an unbroken chain of modules; norms that look at every place are left out.
 unknown           a layer without a rule, and a module of torch without one that does more than work value by value or
-                  has parameters of its own: it is listed, not taken for nothing, and totals say "at least".
-                  `rules.rule` takes rules for layers of one's own.
+                  has parameters of its own: it is listed, not taken for nothing, and totals say "at least". So is a
+                  module that replaces a method of its kind, and a part of a speechconv layer that has forward hooks;
+                  of hooks elsewhere, what multiplies is listed. `rules.rule` takes rules for layers of one's own.
 
 rules         Work, and a rule for each kind of module: torch_rules, layer_rules, family_rules
 inside        parts of layers of many parts
 stage         Stage: a row
 by_shape      rows of speechconv's layers, by shapes alone
 by_trace      rows of torch's modules, by one pass on meta tensors; spans: how these lie on their input; meta: the copy
+products      operations of torch that multiply
+doubt         what is unknown, and why
 training      what autograd keeps
 streaming     what a stream remembers
 description   Description: rows, totals, JSON

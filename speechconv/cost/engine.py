@@ -15,8 +15,9 @@ from speechconv.cost import family_rules, torch_rules  # noqa: F401 - importing 
 from speechconv.cost.by_shape import input_signal, walk
 from speechconv.cost.by_trace import trace
 from speechconv.cost.description import GFLOPS, Description
+from speechconv.cost.doubt import doubts
 from speechconv.cost.rules import Shape
-from speechconv.cost.stage import Stage, titled
+from speechconv.cost.stage import Stage
 from speechconv.cost.streaming import state_sizes
 from speechconv.cost.training import kept_for_backward
 from speechconv.layer import Layer, placement
@@ -77,7 +78,7 @@ def _describe_layer(
     channels = shape[1] if len(shape) == 2 else WAVEFORM
     dtype = _dtype(layer)
     root, _ = walk(layer, input_signal(shape[0], channels, dtype.itemsize))
-    unknown = tuple(titled(row.path, row.kind) for row in root.unknown())
+    unknown = tuple(doubts(root, layer).values())
     if rate is not None:
         root = _with_rates(root, *_long_after(layer, rate, channels, dtype.itemsize))
     root, training_obstacle = _with_training(root, layer, shape, dtype)

@@ -35,9 +35,9 @@ class Inner:
 
 def inside(layer: nn.Module, x: Shape) -> Sequence[Inner]:
     """The parts of `layer` for an input of shape `x`, in order; none for a layer that has a rule."""
-    if isinstance(layer, FeatureEncoder) and computes_as(type(layer), FeatureEncoder):
+    if isinstance(layer, FeatureEncoder) and computes_as(layer, FeatureEncoder):
         return _encoder(layer, x)
-    if isinstance(layer, WaveNetStack) and computes_as(type(layer), WaveNetStack):
+    if isinstance(layer, WaveNetStack) and computes_as(layer, WaveNetStack):
         return _stack(layer, x)
     return ()
 

@@ -96,7 +96,7 @@ def _work(stage: Stage) -> str:
     number = _number(_multiply_adds(stage))
     if stage.known:
         return number
-    return f">= {number}" if stage.parts else "unknown"
+    return f">= {number}" if stage.parts or stage.multiply_adds else "unknown"
 
 
 def _multiply_adds(stage: Stage) -> float:
