@@ -21,6 +21,7 @@ from speechconv.cost.stage import Stage
 from speechconv.cost.streaming import state_sizes
 from speechconv.cost.training import kept_for_backward
 from speechconv.layer import Layer, placement
+from speechconv.layers import pcen
 from speechconv.layout import WAVEFORM, axes
 from speechconv.plan import NotStreamable
 
@@ -140,13 +141,14 @@ def _dtype(module: nn.Module) -> torch.dtype:
 
 
 def _long_after(layer: Layer, rate: int, channels: int, itemsize: int) -> tuple[Stage, Stage, int]:
-    """The rows of a very long input, those of one longer by S seconds, and S, the stride: both hold whole frames."""
-    stride = layer.geometry.stride
-    begin = DAY * stride * rate
+    """The rows of a very long input, those of one longer by whole seconds, and how many: so many that every layer gets
+    whole blocks of frames more, at any sample rate."""
+    seconds = layer.geometry.stride * pcen.BLOCK
+    begin = DAY * rate
     early, late = (
-        walk(layer, input_signal(samples, channels, itemsize))[0] for samples in (begin, begin + stride * rate)
+        walk(layer, input_signal(samples, channels, itemsize))[0] for samples in (begin, begin + seconds * rate)
     )
-    return early, late, stride
+    return early, late, seconds
 
 
 def _with_rates(stage: Stage, early: Stage, late: Stage, seconds: int) -> Stage:
