@@ -22,7 +22,8 @@ training memory   what autograd keeps for the backward pass, as torch tells on a
                   and the most at once, are then those of meta tensors, and may be several times too large or small.
 state             bytes that one live stream remembers; in all, with its two counters.
 geometry          of the chain so far, in input samples: stride, receptive field, lookahead. Of pictures along the first
-                  axis, and only behind an unbroken chain of modules; norms that look at every place are left out.
+                  axis, and only behind an unbroken chain of modules; that group and instance norms look at every place,
+                  fields leave out.
 unknown           a layer without a rule, and a module of torch without one that does more than work value by value or
                   has parameters of its own: it is listed, not taken for nothing, and totals say "at least". So is a
                   module that replaces a method of its kind, and a part of a speechconv layer that has forward hooks;

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import speechconv as sc
+from speechconv.geometry import Geometry
 
 FRAMES = 100
 
@@ -78,3 +79,50 @@ def test_a_function_of_each_value_in_place_keeps_the_field(function: Callable[[T
     geometry = sc.describe(module, (2, FRAMES)).total.geometry
     assert geometry is not None
     assert geometry.receptive_field == seen(module) == 3
+
+
+def test_torch_s_convolutions_lie_on_their_input_as_ours_do() -> None:
+    """The words and numbers of padding, dilation and stride; what flattens an axis breaks the chain."""
+    theirs = nn.Sequential(
+        nn.Conv1d(2, 4, 5, dilation=3, padding="same"),
+        nn.ReLU(),
+        nn.Conv1d(4, 4, 4, stride=2, padding=1, dilation=2),
+        nn.AvgPool1d(3, stride=2),
+        nn.Flatten(1, 2),
+    )
+    ours = sc.Sequential(
+        sc.Conv1d(2, 4, 5, dilation=3, padding="same"),
+        nn.ReLU(),
+        sc.Conv1d(4, 4, 4, stride=2, padding=(1, 1), dilation=2),
+        sc.Conv1d(4, 4, 3, stride=2),
+    )
+    geometries = [stage.geometry for stage in sc.describe(theirs, (2, 60)).stages]
+    assert geometries == [*(stage.geometry for stage in sc.describe(ours, 60).stages), None]
+
+
+def fields(*layers: nn.Module, shape: tuple[int, ...] = (8, 60)) -> list[Geometry | None]:
+    return [stage.geometry for stage in sc.describe(nn.Sequential(*layers), shape).stages]
+
+
+@pytest.mark.parametrize("stride", [None, 2])
+def test_lp_pools_lie_on_their_input_as_averages_do(stride: int | None) -> None:
+    ours = fields(nn.Conv1d(8, 8, 3), nn.LPPool1d(2, 3, stride=stride), nn.LPPool1d(1, 2))
+    assert ours == fields(nn.Conv1d(8, 8, 3), nn.AvgPool1d(3, stride=stride), nn.AvgPool1d(2))
+    flat = fields(nn.LPPool2d(2, (3, 2), stride=stride), nn.LPPool2d(1, 2), shape=(3, 20, 20))
+    assert flat == fields(nn.AvgPool2d((3, 2), stride=stride), nn.AvgPool2d(2), shape=(3, 20, 20))
+    assert None not in (*ours, *flat)
+
+
+@pytest.mark.parametrize(
+    ("norm", "size"),
+    [
+        (nn.GroupNorm(8, 8), 1),
+        *((kind(8), size) for size, kind in enumerate((nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d), 1)),
+        *((kind(8), size) for size, kind in enumerate((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d), 1)),
+    ],
+)
+def test_norms_of_each_channel_s_places_keep_the_field(norm: nn.Module, size: int) -> None:
+    """Group norm of one channel and instance norm compute the same."""
+    conv = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[size - 1](8, 8, 3)
+    before, behind = fields(conv, norm, shape=(8, *(9,) * size))
+    assert before == behind == Geometry(3)
