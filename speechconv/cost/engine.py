@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import torch
 from torch import nn
+from torch.nn.modules.lazy import LazyModuleMixin
 
 from speechconv.checks import check_count, check_number
 from speechconv.combine import Sequential
@@ -17,7 +18,7 @@ from speechconv.cost.by_trace import trace
 from speechconv.cost.description import GFLOPS, Description
 from speechconv.cost.doubt import doubts
 from speechconv.cost.rules import Shape
-from speechconv.cost.stage import Stage
+from speechconv.cost.stage import Stage, titled
 from speechconv.cost.streaming import state_sizes
 from speechconv.cost.training import kept_for_backward
 from speechconv.layer import Layer, placement
@@ -46,9 +47,10 @@ def describe(
         gflops: floating-point operations a second, in 10^9, of the device for the real-time factor, > 0.
 
     Raises:
-        TypeError: no module.
+        TypeError: no module, or a scripted one.
         ValueError: an input shape that is missing or that the module does not take; a sample rate of frames, or another
-            one than the pipeline's; a module of torch that does not run on meta tensors.
+            one than the pipeline's; a lazy module that has not run yet; a module of torch that does not run on meta
+            tensors.
 
     Example:
         >>> import speechconv as sc
@@ -61,6 +63,7 @@ def describe(
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"expected a module, got {type(module).__name__}.")
+    _check_parts(module)
     check_number("gflops", gflops, above=0)
     if isinstance(module, Layer):
         return _describe_layer(module, input_shape, sample_rate, gflops)
@@ -69,6 +72,18 @@ def describe(
             f"{type(module).__name__} is no speechconv layer, so it is described per input: no sample_rate."
         )
     return _describe_torch(module, input_shape, gflops)
+
+
+def _check_parts(module: nn.Module) -> None:
+    """Raise where a part has no shapes yet, or no Python that could be watched."""
+    for path, part in module.named_modules():
+        name = titled(path, type(part).__name__)
+        if isinstance(part, LazyModuleMixin) and part.has_uninitialized_params():
+            raise ValueError(
+                f"{name} is lazy and has no shapes yet; run the module once on an input, then describe it."
+            )
+        if isinstance(part, torch.jit.ScriptModule):
+            raise TypeError(f"{name} is scripted or traced; describe the module that it was made from.")
 
 
 def _describe_layer(
@@ -85,7 +100,7 @@ def _describe_layer(
     root, training_obstacle = _with_training(root, layer, shape, dtype)
     root, obstacle = _with_state(root, layer, channels, dtype)
     stages = root.parts if isinstance(layer, Sequential) else (root,)
-    return Description(shape, rate, dtype, gflops, stages, root, unknown, obstacle, training_obstacle)
+    return Description(shape, shape[0], rate, dtype, gflops, stages, root, unknown, obstacle, training_obstacle)
 
 
 def _describe_torch(module: nn.Module, input_shape: int | tuple[int, ...] | None, gflops: float) -> Description:
@@ -96,7 +111,7 @@ def _describe_torch(module: nn.Module, input_shape: int | tuple[int, ...] | None
     root, unknown = trace(module, shape, dtype)
     root, training_obstacle = _with_training(root, module, shape, dtype)
     return Description(
-        shape, None, dtype, gflops, root.parts or (root,), root, unknown, training_obstacle=training_obstacle
+        shape, None, None, dtype, gflops, root.parts or (root,), root, unknown, training_obstacle=training_obstacle
     )
 
 
