@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
+from speechconv.cost.layer_rules import conv_products
 from speechconv.cost.rules import Shape, Work, rule
 from speechconv.layers.families.gating_mlp import Half
 from speechconv.layers.families.lightweight_conv import LightweightConv
@@ -15,7 +16,7 @@ from speechconv.layers.families.squeeze_excitation import SqueezeExcitation
 
 @rule(PointwiseConv)
 def _(layer: PointwiseConv, x: Shape, y: Shape) -> Work:
-    return Work(prod(y) * layer.weight[0].numel())
+    return Work(conv_products(layer, prod(y)))
 
 
 @rule(LightweightConv)

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn.utils import parametrizations
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import speechconv as sc
@@ -119,11 +120,22 @@ def test_memory_that_a_device_s_kernels_need_otherwise_is_said_to_be_meta_tensor
     assert lines[-1] == "on meta tensors: for what is not counted, a device's kernels may need more memory, or less"
 
 
-def test_describing_changes_nothing_in_the_module() -> None:
-    net = nn.Sequential(nn.Conv1d(2, 3, 3), nn.BatchNorm1d(3), nn.Dropout(0.5)).train()
+def normed() -> sc.Layer:
+    """Reading a weight in training refines the estimate of its norm."""
+    parts = (sc.Conv1d(9, 9, 1), sc.PointwiseConv(9, 9), nn.Linear(9, 9))
+    return sc.Sequential(*(parametrizations.spectral_norm(part) for part in parts))
+
+
+@pytest.mark.parametrize(
+    "net",
+    [nn.Sequential(nn.Conv1d(2, 3, 3), nn.BatchNorm1d(3), nn.Dropout(0.5)), normed(), nn.Sequential(normed())],
+    ids=["torch", "layers", "layers in torch"],
+)
+def test_describing_changes_nothing_in_the_module(net: nn.Module) -> None:
+    net.train()
     before = {name: value.clone() for name, value in net.state_dict().items()}
     generator = torch.random.get_rng_state()
-    sc.describe(net, (2, 9))
+    assert not sc.describe(net, (2, 9)).unknown
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert torch.equal(torch.random.get_rng_state(), generator)
     assert net.training
