@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import torch
 from torch import nn
-from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.parameter import is_lazy
 
 from speechconv.checks import check_count, check_number
 from speechconv.combine import Sequential
@@ -78,7 +78,7 @@ def _check_parts(module: nn.Module) -> None:
     """Raise where a part has no shapes yet, or no Python that could be watched."""
     for path, part in module.named_modules():
         name = titled(path, type(part).__name__)
-        if isinstance(part, LazyModuleMixin) and part.has_uninitialized_params():
+        if any(map(is_lazy, (*part.parameters(recurse=False), *part.buffers(recurse=False)))):
             raise ValueError(
                 f"{name} is lazy and has no shapes yet; run the module once on an input, then describe it."
             )

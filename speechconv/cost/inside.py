@@ -69,7 +69,7 @@ def _stack(stack: WaveNetStack, x: Shape) -> list[Inner]:
 
 def _gated(name: str, layer: GatedLayer, frames: int, stack: WaveNetStack) -> Inner:
     """Dilated convolution, conditioning, gate, mix; then the next x and the sum of skips."""
-    gates = layer.dilated.out_channels
+    gates = layer.dilated.channels_after(stack.channels)
     widths = [gates, stack.channels, sum(layer.widths), *filter(None, layer.widths)]
     products = conv_products(layer.dilated, frames * gates) + frames * layer.mix.in_features * layer.mix.out_features
     if layer.condition is not None:

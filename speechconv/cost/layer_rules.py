@@ -37,7 +37,8 @@ def _(layer: Conv1d, x: Shape, y: Shape) -> Work:
 
 def conv_products(conv: Conv1d, values: int) -> int:
     """Multiply-adds for so many output values; of sizes alone, as reading a weight may mean to compute it."""
-    return values * (conv.in_channels // conv.groups) * conv.kernel_size
+    channels = conv.in_channels or 0  # a convolution's is a number
+    return values * (channels // conv.groups) * conv.kernel_size
 
 
 @rule(PlanarConv)
