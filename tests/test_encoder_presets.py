@@ -16,6 +16,9 @@ from speechconv.presets import preset_names, preset_text
 
 FAMILIES = ("separable", "shuffle", "inverted-residual")
 SHARES = (10, 5, 1)
+LEAST = {10: 4.9, 5: 1.9, 1: 0.16}
+"""Percent of its multiply-adds that none falls below: the share bounds time too, which binds first, as
+`benchmarks.budgets` measures."""
 NAMES = [f"{family}-{share}" for family in FAMILIES for share in SHARES]
 each_encoder = pytest.mark.parametrize("name", NAMES)
 
@@ -26,14 +29,15 @@ def test_benchmark_and_recipe_take_all_of_them() -> None:
 
 
 @each_encoder
-def test_it_costs_no_more_than_its_share_of_the_wav2vec2_encoder(name: str) -> None:
+def test_it_costs_its_share_of_the_wav2vec2_encoder_and_no_more(name: str) -> None:
     whole = sc.describe(sc.FeatureEncoder(norm="layer"), sample_rate=16000).total
     own = sc.describe(sc.Pipeline.from_preset(name)).total
     causal = sc.describe(sc.Pipeline.from_preset(f"{name}-causal")).total
     assert own.multiply_adds_per_second is not None
     assert whole.multiply_adds_per_second is not None
     share = 100 * own.multiply_adds_per_second / whole.multiply_adds_per_second
-    assert share <= int(name.rpartition("-")[2])  # in time, which benchmarks.budgets measures, they come nearer
+    bound = int(name.rpartition("-")[2])
+    assert LEAST[bound] <= share <= bound
     assert causal.multiply_adds_per_second == own.multiply_adds_per_second
 
 

@@ -15,6 +15,7 @@ from math import prod
 from torch import nn
 
 from speechconv.combine import Parallel, Residual, Sequential, named_parts
+from speechconv.cost.doubt import hooked
 from speechconv.cost.inside import Inner, inside
 from speechconv.cost.rules import Shape, Work, computes_as, rule_of
 from speechconv.cost.stage import Stage, row_of
@@ -72,13 +73,12 @@ def walk(layer: nn.Module, x: Signal, name: str = "", path: str = "", held: Held
     Raises:
         ValueError: a layer that does not take such an input.
     """
-    kind = type(layer)
-    if isinstance(layer, Sequential) and computes_as(kind, Sequential):
+    if isinstance(layer, Sequential) and computes_as(layer, Sequential):
         parts, y, peak = _chain(named_parts(layer), x, path, held)
         return _composed(layer, parts, y, name, path, peak), y
-    if isinstance(layer, Residual) and computes_as(kind, Residual):
+    if isinstance(layer, Residual) and computes_as(layer, Residual):
         return _residual(layer, x, name, path, held)
-    if isinstance(layer, Parallel) and computes_as(kind, Parallel):
+    if isinstance(layer, Parallel) and computes_as(layer, Parallel):
         return _parallel(layer, x, name, path, held)
     parts = inside(layer, x.shape)
     return _unfolded(layer, parts, x, name, path, held) if parts else _single(layer, x, name, path, held)
@@ -125,7 +125,7 @@ def _composed(
         transforms=sum(part.transforms for part in parts),
         activation_bytes=sum(part.activation_bytes for part in parts) + written,
         peak_bytes=peak,
-        known=all(part.known for part in parts),
+        known=all(part.known for part in parts) and not hooked(layer),
     )
 
 
@@ -183,7 +183,7 @@ def _single(layer: nn.Module, x: Signal, name: str, path: str, held: Held) -> tu
         transforms=work.transforms,
         activation_bytes=sum(written),
         peak_bytes=_bytes(held | {x.storage}) + _most(written),
-        known=rule is not None,
+        known=rule is not None and not hooked(layer),
     )
     return stage, y
 

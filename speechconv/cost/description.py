@@ -24,17 +24,19 @@ class Description:
 
     Attributes:
         input_shape: of the described input, batch axis left out; the batch is 1.
+        num_samples: samples or frames of the described input; None for torch's modules, whose axes have no names.
         sample_rate: Hz; None for frames and for torch's modules.
         dtype: of the input and, where they do not say otherwise, of all activations.
         gflops: floating-point operations a second, in 10^9, of the device that is timed.
         stages: the layers of a chain in the order of the signal; a module of one piece is one stage.
         total: the row of the whole module.
         unknown: what has no rule, and is not counted; totals are then "at least".
-        obstacle: why it cannot stream, and what could; None where it can, and for torch's modules.
+        obstacle: why it cannot stream, and what could or is missing; None where it can, and for torch's modules.
         training_obstacle: why the memory of training could not be told; None where it could.
     """
 
     input_shape: Shape
+    num_samples: int | None
     sample_rate: int | None
     dtype: torch.dtype
     gflops: float
@@ -45,14 +47,11 @@ class Description:
     training_obstacle: str | None = None
 
     @property
-    def num_samples(self) -> int:
-        """Samples or frames of the described input."""
-        return self.input_shape[0]
-
-    @property
     def seconds(self) -> float | None:
         """Of audio in the described input."""
-        return None if self.sample_rate is None else self.num_samples / self.sample_rate
+        if self.num_samples is None or self.sample_rate is None:
+            return None
+        return self.num_samples / self.sample_rate
 
     @property
     def input_bytes(self) -> int:
@@ -80,7 +79,25 @@ class Description:
         return None if rate is None else 2 * rate / (self.gflops * 1e9)
 
     def to_json(self) -> str:
-        """All figures, unrounded; the keys are the attributes of `Stage` and of this class."""
+        """All figures, unrounded, in bytes and samples, as one object.
+
+        input               the described input
+          shape             batch axis left out
+          dtype             such as "float32"
+          bytes             `input_bytes`
+          sample_rate       Hz, or null
+          seconds           of audio, or null
+        gflops              of the device that is timed
+        stages              a row for each layer: attributes of `Stage` by their names, and multiply_adds; `parts` are
+                            rows too, `geometry` the attributes of `Geometry` and its lookahead, or null
+        total               the row of the whole, without parts; and forward_bytes, state_bytes (with the counters of a
+                            stream), seconds_of_work and real_time_factor of this class
+        at_least            true where something is unknown: multiply-adds and outputs are then at least what stands
+                            here, training_bytes and peak_bytes those of meta tensors
+        unknown             names of what has no rule
+        not_live            `obstacle`
+        training_not_told   `training_obstacle`
+        """
         whole = _row(self.total) | {
             "forward_bytes": self.forward_bytes,
             "state_bytes": self.state_bytes,

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from speechconv.checks import check_count, check_number
 from speechconv.combine import Sequential
@@ -15,11 +16,13 @@ from speechconv.cost import family_rules, torch_rules  # noqa: F401 - importing 
 from speechconv.cost.by_shape import input_signal, walk
 from speechconv.cost.by_trace import trace
 from speechconv.cost.description import GFLOPS, Description
+from speechconv.cost.doubt import doubts
 from speechconv.cost.rules import Shape
 from speechconv.cost.stage import Stage, titled
 from speechconv.cost.streaming import state_sizes
 from speechconv.cost.training import kept_for_backward
 from speechconv.layer import Layer, placement
+from speechconv.layers import pcen
 from speechconv.layout import WAVEFORM, axes
 from speechconv.plan import NotStreamable
 
@@ -44,9 +47,10 @@ def describe(
         gflops: floating-point operations a second, in 10^9, of the device for the real-time factor, > 0.
 
     Raises:
-        TypeError: no module.
+        TypeError: no module, or a scripted one.
         ValueError: an input shape that is missing or that the module does not take; a sample rate of frames, or another
-            one than the pipeline's; a module of torch that does not run on meta tensors.
+            one than the pipeline's; a lazy module that has not run yet; a module of torch that does not run on meta
+            tensors.
 
     Example:
         >>> import speechconv as sc
@@ -59,6 +63,7 @@ def describe(
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"expected a module, got {type(module).__name__}.")
+    _check_parts(module)
     check_number("gflops", gflops, above=0)
     if isinstance(module, Layer):
         return _describe_layer(module, input_shape, sample_rate, gflops)
@@ -69,6 +74,18 @@ def describe(
     return _describe_torch(module, input_shape, gflops)
 
 
+def _check_parts(module: nn.Module) -> None:
+    """Raise where a part has no shapes yet, or no Python that could be watched."""
+    for path, part in module.named_modules():
+        name = titled(path, type(part).__name__)
+        if any(map(is_lazy, (*part.parameters(recurse=False), *part.buffers(recurse=False)))):
+            raise ValueError(
+                f"{name} is lazy and has no shapes yet; run the module once on an input, then describe it."
+            )
+        if isinstance(part, torch.jit.ScriptModule):
+            raise TypeError(f"{name} is scripted or traced; describe the module that it was made from.")
+
+
 def _describe_layer(
     layer: Layer, input_shape: int | tuple[int, ...] | None, sample_rate: int | None, gflops: float
 ) -> Description:
@@ -77,13 +94,13 @@ def _describe_layer(
     channels = shape[1] if len(shape) == 2 else WAVEFORM
     dtype = _dtype(layer)
     root, _ = walk(layer, input_signal(shape[0], channels, dtype.itemsize))
-    unknown = tuple(titled(row.path, row.kind) for row in root.unknown())
+    unknown = tuple(doubts(root, layer).values())
     if rate is not None:
         root = _with_rates(root, *_long_after(layer, rate, channels, dtype.itemsize))
     root, training_obstacle = _with_training(root, layer, shape, dtype)
     root, obstacle = _with_state(root, layer, channels, dtype)
     stages = root.parts if isinstance(layer, Sequential) else (root,)
-    return Description(shape, rate, dtype, gflops, stages, root, unknown, obstacle, training_obstacle)
+    return Description(shape, shape[0], rate, dtype, gflops, stages, root, unknown, obstacle, training_obstacle)
 
 
 def _describe_torch(module: nn.Module, input_shape: int | tuple[int, ...] | None, gflops: float) -> Description:
@@ -94,7 +111,7 @@ def _describe_torch(module: nn.Module, input_shape: int | tuple[int, ...] | None
     root, unknown = trace(module, shape, dtype)
     root, training_obstacle = _with_training(root, module, shape, dtype)
     return Description(
-        shape, None, dtype, gflops, root.parts or (root,), root, unknown, training_obstacle=training_obstacle
+        shape, None, None, dtype, gflops, root.parts or (root,), root, unknown, training_obstacle=training_obstacle
     )
 
 
@@ -139,13 +156,14 @@ def _dtype(module: nn.Module) -> torch.dtype:
 
 
 def _long_after(layer: Layer, rate: int, channels: int, itemsize: int) -> tuple[Stage, Stage, int]:
-    """The rows of a very long input, those of one longer by S seconds, and S, the stride: both hold whole frames."""
-    stride = layer.geometry.stride
-    begin = DAY * stride * rate
+    """The rows of a very long input, those of one longer by whole seconds, and how many: so many that every layer gets
+    whole blocks of frames more, at any sample rate."""
+    seconds = layer.geometry.stride * pcen.BLOCK
+    begin = DAY * rate
     early, late = (
-        walk(layer, input_signal(samples, channels, itemsize))[0] for samples in (begin, begin + stride * rate)
+        walk(layer, input_signal(samples, channels, itemsize))[0] for samples in (begin, begin + seconds * rate)
     )
-    return early, late, stride
+    return early, late, seconds
 
 
 def _with_rates(stage: Stage, early: Stage, late: Stage, seconds: int) -> Stage:
@@ -169,10 +187,8 @@ def _with_training(root: Stage, module: nn.Module, shape: Shape, dtype: torch.dt
 def _with_state(root: Stage, layer: Layer, channels: int, dtype: torch.dtype) -> tuple[Stage, str | None]:
     try:
         sizes = state_sizes(layer, channels, dtype)
-    except NotStreamable as error:
+    except (NotStreamable, ValueError) as error:  # ValueError: frozen statistics that were not given yet
         return root, str(error)
-    except ValueError:  # frozen statistics that were not given yet
-        return root, None
     return _spread(root, "state_bytes", sizes), None
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from math import prod
 
+from speechconv.cost.layer_rules import conv_products
 from speechconv.cost.rules import Shape, Work, rule
 from speechconv.layers.families.gating_mlp import Half
 from speechconv.layers.families.lightweight_conv import LightweightConv
 from speechconv.layers.families.pointwise_conv import PointwiseConv
-from speechconv.layers.families.pooling import Pooling
+from speechconv.layers.families.pooling import AvgPool1d, MaxPool1d
 from speechconv.layers.families.shuffle import ChannelShuffle
 from speechconv.layers.families.squeeze_excitation import SqueezeExcitation
 
 
 @rule(PointwiseConv)
 def _(layer: PointwiseConv, x: Shape, y: Shape) -> Work:
-    return Work(prod(y) * layer.weight[0].numel())
+    return Work(conv_products(layer, prod(y)))
 
 
 @rule(LightweightConv)
@@ -31,7 +32,7 @@ def _(layer: SqueezeExcitation, x: Shape, y: Shape) -> Work:
     return Work(gates * 2 * layer.squeeze.in_features * layer.squeeze.out_features)
 
 
-@rule(ChannelShuffle, Pooling)
+@rule(AvgPool1d, ChannelShuffle, MaxPool1d)
 def _(layer: object, x: Shape, y: Shape) -> Work:
     """Values moved, compared or summed: no products."""
     return Work()

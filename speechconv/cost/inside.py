@@ -35,9 +35,9 @@ class Inner:
 
 def inside(layer: nn.Module, x: Shape) -> Sequence[Inner]:
     """The parts of `layer` for an input of shape `x`, in order; none for a layer that has a rule."""
-    if isinstance(layer, FeatureEncoder) and computes_as(type(layer), FeatureEncoder):
+    if isinstance(layer, FeatureEncoder) and computes_as(layer, FeatureEncoder):
         return _encoder(layer, x)
-    if isinstance(layer, WaveNetStack) and computes_as(type(layer), WaveNetStack):
+    if isinstance(layer, WaveNetStack) and computes_as(layer, WaveNetStack):
         return _stack(layer, x)
     return ()
 
@@ -69,7 +69,7 @@ def _stack(stack: WaveNetStack, x: Shape) -> list[Inner]:
 
 def _gated(name: str, layer: GatedLayer, frames: int, stack: WaveNetStack) -> Inner:
     """Dilated convolution, conditioning, gate, mix; then the next x and the sum of skips."""
-    gates = len(layer.dilated.weight)
+    gates = layer.dilated.channels_after(stack.channels)
     widths = [gates, stack.channels, sum(layer.widths), *filter(None, layer.widths)]
     products = conv_products(layer.dilated, frames * gates) + frames * layer.mix.in_features * layer.mix.out_features
     if layer.condition is not None:

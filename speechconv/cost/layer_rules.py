@@ -36,19 +36,22 @@ def _(layer: Conv1d, x: Shape, y: Shape) -> Work:
 
 
 def conv_products(conv: Conv1d, values: int) -> int:
-    """Multiply-adds for so many output values."""
-    return values * conv.weight[0].numel()
+    """Multiply-adds for so many output values; of sizes alone, as reading a weight may mean to compute it."""
+    channels = conv.in_channels or 0  # a convolution's is a number
+    return values * (channels // conv.groups) * conv.kernel_size
 
 
 @rule(PlanarConv)
 def _(layer: PlanarConv, x: Shape, y: Shape) -> Work:
-    return Work(prod(y) * layer.conv.weight[0].numel())
+    conv = layer.conv
+    return Work(prod(y) * (conv.in_channels // conv.groups) * prod(conv.kernel_size))
 
 
 @rule(ConvPositionalEmbedding)
 def _(layer: ConvPositionalEmbedding, x: Shape, y: Shape) -> Work:
     """The convolution, then GELU."""
-    return Work(prod(y) * layer.weight_v[0].numel(), tensors=(prod(y), prod(y)))
+    products = prod(y) * (layer.channels // layer.groups) * layer.kernel_size
+    return Work(products, tensors=(prod(y), prod(y)))
 
 
 @rule(Mel, DCT)

@@ -31,3 +31,13 @@ def meta_twin(module: Module) -> Module:
 def meta_input(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     """One input of that shape, a batch of 1."""
     return torch.empty(1, *shape, dtype=dtype, device="meta")
+
+
+def cause(error: Exception) -> str:
+    """Why a module did not run: the kind of error, and the first line of its message if it has one.
+
+    >>> cause(RuntimeError("no kernel\\nfor this")), cause(NotImplementedError())
+    ('RuntimeError: no kernel', 'NotImplementedError')
+    """
+    lines = str(error).strip().splitlines()
+    return ": ".join((type(error).__name__, *lines[:1]))

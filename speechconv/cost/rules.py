@@ -1,7 +1,7 @@
 """What a module does for one input, by its shapes alone: a rule for each kind of module.
 
-A rule holds for the kind that it is written for, and for subclasses that compute as it does. What has none and does
-more than work value by value is unknown: `describe` lists it. `rule` takes your own:
+A rule holds for the kind that it is written for, and for subclasses that compute as it does: that override none of its
+methods. What has none and does more than work value by value is unknown: `describe` lists it. `rule` takes your own:
 
     >>> class Gain(nn.Module):
     ...     def forward(self, x):
@@ -17,6 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from inspect import getattr_static
+from types import FunctionType
 from typing import Any
 
 from torch import nn
@@ -61,13 +64,62 @@ def rule(*kinds: type[nn.Module]) -> Callable[[Rule], Rule]:
     return register
 
 
+ASIDE = {
+    "_apply",
+    "_check_input_dim",
+    "_load_from_state_dict",
+    "channels_after",
+    "extra_repr",
+    "num_frames",
+    "plan",
+    "reset_parameters",
+    "reset_running_stats",
+    "step",
+}
+"""Methods of layers that `forward` multiplies nothing in."""
+
+
 def rule_of(module: nn.Module) -> Rule | None:
     """The rule of a module; None for one that computes as no kind that is known."""
+    kind = kind_of(module)
+    return RULES[kind] if kind and computes_as(module, kind) else None
+
+
+def kind_of(module: nn.Module) -> type[nn.Module] | None:
+    """The next class above a module that a rule was written for."""
+    return next((kind for kind in type(module).__mro__ if kind in RULES), None)
+
+
+def computes_as(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """True where a module replaces nothing of what `kind` computes by."""
+    return not replaced(module, kind)
+
+
+def replaced(module: nn.Module, kind: type[nn.Module]) -> list[str]:
+    """Methods of `kind` that the module's class overrides, or the module itself.
+
+    >>> relu = nn.ReLU()
+    >>> relu.forward = nn.GELU().forward
+    >>> replaced(relu, nn.ReLU)
+    ['forward']
+    """
     own = type(module)
-    kind = next((kind for kind in own.__mro__ if kind in RULES), None)
-    return RULES[kind] if kind and computes_as(own, kind) else None
+    return [
+        name
+        for name in _methods(kind)
+        if name in vars(module) or getattr_static(own, name) is not getattr_static(kind, name)
+    ]
 
 
-def computes_as(own: type[nn.Module], kind: type[nn.Module]) -> bool:
-    """True where the class `own` overrides nothing of what `kind` computes by."""
-    return all(getattr(own, name, None) is getattr(kind, name, None) for name in ("forward", "offline", "valid"))
+@cache
+def _methods(kind: type[nn.Module]) -> list[str]:
+    """Methods and properties that a class computes by, its own and those it inherits below `nn.Module`."""
+    classes = [base for base in kind.__mro__ if base not in nn.Module.__mro__]
+    members = {name: value for base in classes for name, value in vars(base).items()}
+    return sorted(
+        name
+        for name, value in members.items()
+        if isinstance(value, FunctionType | property | staticmethod | classmethod)
+        and not name.startswith("__")
+        and name not in ASIDE
+    )

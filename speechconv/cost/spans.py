@@ -19,11 +19,15 @@ KEEPING = (
     nn.Dropout2d,
     nn.BatchNorm1d,
     nn.BatchNorm2d,
+    nn.BatchNorm3d,
     nn.GroupNorm,
+    nn.InstanceNorm1d,
+    nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
     nn.LocalResponseNorm,
     nn.ChannelShuffle,
 )
-"""Place by place; of a group norm's statistics over all places, receptive fields take no notice."""
+"""Place by place; of the statistics over all places of group and instance norms, receptive fields take no notice."""
 
 
 def span_of(module: nn.Module, x: Shape, y: Shape) -> Geometry | None:
@@ -38,7 +42,9 @@ def span_of(module: nn.Module, x: Shape, y: Shape) -> Geometry | None:
 
 
 def _window(module: nn.Module) -> Geometry | None:
-    kernel_size, stride, dilation = (_first(getattr(module, name, 1)) for name in ("kernel_size", "stride", "dilation"))
+    sizes: Any = module
+    kernel_size, dilation = _first(sizes.kernel_size), _first(getattr(module, "dilation", 1))
+    stride = kernel_size if sizes.stride is None else _first(sizes.stride)  # LPPool keeps the default as None
     span = (kernel_size - 1) * dilation + 1
     padding: Any = getattr(module, "padding", 0)
     named = padding in ("same", "valid")

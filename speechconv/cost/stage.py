@@ -30,7 +30,8 @@ class Stage:
         products, transforms: multiply-adds for the described input; transforms are those that stand for FFTs.
         activation_bytes: of all outputs of its layers, the described input in.
         peak_bytes: most bytes that stand in memory at once while it runs.
-        known: False where it, or one of its parts, is a module without a rule: its multiply-adds are "at least".
+        known: False where it, or one of its parts, is a module without a rule or with hooks: its multiply-adds are "at
+            least".
         multiply_adds_per_second: what each further second of audio costs; None without a sample rate.
         training_bytes: what autograd keeps for the backward pass; None where that could not be told.
         state_bytes: what a live stream of it remembers; None where the module cannot stream, or is torch's.
@@ -63,10 +64,6 @@ class Stage:
         yield self
         for part in self.parts:
             yield from part.walk()
-
-    def unknown(self) -> Iterator[Stage]:
-        """Rows of modules without a rule."""
-        return (row for row in self.walk() if not row.known and not row.parts)
 
 
 def row_of(module: nn.Module, name: str, path: str, shape: Shape, geometry: Geometry | None, **costs: Any) -> Stage:

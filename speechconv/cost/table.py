@@ -96,7 +96,7 @@ def _work(stage: Stage) -> str:
     number = _number(_multiply_adds(stage))
     if stage.known:
         return number
-    return f">= {number}" if stage.parts else "unknown"
+    return f">= {number}" if stage.parts or stage.multiply_adds else "unknown"
 
 
 def _multiply_adds(stage: Stage) -> float:
@@ -116,6 +116,7 @@ def _spans(g: Geometry | None, sample_rate: int | None) -> list[str]:
 def _totals(sheet: Description) -> Iterator[tuple[str, str]]:
     """What the whole costs, in words."""
     total, least = sheet.total, "at least " if sheet.unknown else ""
+    as_on_meta = " on meta tensors" if sheet.unknown else ""
     here = f"{_number(total.multiply_adds)} for this input"
     ffts = f", {_number(total.transforms)} of them for FFTs" if total.transforms else ""
     rate = "" if total.multiply_adds_per_second is None else f"{_number(total.multiply_adds_per_second)} a second; "
@@ -125,10 +126,10 @@ def _totals(sheet: Description) -> Iterator[tuple[str, str]]:
         yield "time", f"{least}{1000 * sheet.seconds_of_work:.3g} ms for this input {device}"
     else:
         yield "real-time factor", f"{least}{sheet.real_time_factor:.3g} {device}"
-    forward = f"{_size(sheet.forward_bytes)} for the input and all outputs, {_size(total.peak_bytes)} at once"
-    yield "forward memory", f"{least}{forward}"
+    outputs = f"{_size(sheet.forward_bytes)} for the input and all outputs"
+    yield "forward memory", f"{least}{outputs}, {_size(total.peak_bytes)} at once{as_on_meta}"
     if total.training_bytes is not None:
-        yield "training memory", f"{_size(total.training_bytes)} kept for the backward pass"
+        yield "training memory", f"{_size(total.training_bytes)} kept for the backward pass{as_on_meta}"
     if total.geometry is not None and sheet.sample_rate is not None:
         g = total.geometry
         yield "samples", f"stride {g.stride}, receptive field {g.receptive_field}, lookahead {g.lookahead}"
@@ -137,6 +138,7 @@ def _totals(sheet: Description) -> Iterator[tuple[str, str]]:
 def _notes(sheet: Description) -> Iterator[tuple[str, str]]:
     if sheet.unknown:
         yield "not counted", "; ".join(sheet.unknown)
+        yield "on meta tensors", "for what is not counted, a device's kernels may need more memory, or less"
     if sheet.training_obstacle is not None:
         yield "training memory not told", sheet.training_obstacle
     if sheet.obstacle is not None:

@@ -34,6 +34,7 @@ def _(module: nn.Linear, x: Shape, y: Shape) -> Work:
     nn.GroupNorm,
     nn.InstanceNorm1d,
     nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
     nn.LayerNorm,
     nn.LocalResponseNorm,
     nn.RMSNorm,

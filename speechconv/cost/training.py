@@ -1,8 +1,9 @@
 """What training keeps in memory: the tensors that autograd saves for the backward pass, as torch itself tells them.
 
-One forward pass in training mode on meta tensors: exact, and nothing is computed. A tensor that several layers save
-counts once, at the first; parameters and buffers do not count. A layer before the first trainable parameter saves
-nothing.
+One forward pass in training mode on meta tensors, so that nothing is computed. It saves what a pass on a device saves
+wherever that runs the same operations; attention and recurrences have kernels for each device, which may keep more or
+less. A tensor that several layers save counts once, at the first; parameters and buffers do not count. A layer before
+the first trainable parameter saves nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from speechconv.cost.meta import meta_input, meta_twin
+from speechconv.cost.meta import cause, meta_input, meta_twin
 from speechconv.cost.rules import Shape
 from speechconv.layer import Layer
 
@@ -34,7 +35,7 @@ def kept_for_backward(module: nn.Module, shape: Shape, dtype: torch.dtype) -> Co
         with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(ledger.pack, lambda saved: saved):
             twin(meta_input(shape, dtype))
     except Exception as error:
-        raise ValueError(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
+        raise ValueError(cause(error)) from error
     return ledger.bytes
 
 

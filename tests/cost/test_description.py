@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import speechconv as sc
-from speechconv.cost import Stage
+from speechconv.cost import Description, Stage
 from speechconv.presets import preset_names
 
 
@@ -130,6 +130,18 @@ def test_json_has_every_figure_of_every_row() -> None:
     assert told["total"]["real_time_factor"] == sheet.real_time_factor
 
 
+def test_every_key_of_the_json_is_documented() -> None:
+    told = json.loads(sc.describe(net(), 1000).to_json())
+    documented = set(re.findall(r"\w+", f"{Description.to_json.__doc__} {Stage.__doc__}"))
+    assert {*told, *told["input"], *told["total"], *told["stages"][0]} <= documented
+
+
+def test_only_layers_of_frames_have_a_number_of_them() -> None:
+    """The first axis of torch's modules may be anything, such as the channels of a picture."""
+    assert sc.describe(sc.Conv1d(3, 4, 3), 224).num_samples == 224
+    assert sc.describe(nn.Conv2d(3, 4, 3), (3, 224, 224)).num_samples is None
+
+
 def test_the_real_time_factor_is_two_operations_a_multiply_add() -> None:
     """At 2.45 G multiply-adds a second, a device of 4.9 GFLOP/s is just fast enough."""
     sheet = sc.describe(sc.FeatureEncoder(norm="layer"), 32000, sample_rate=16000, gflops=2 * 2.4543232)
@@ -142,25 +154,6 @@ def test_weights_are_parameters_without_biases_and_gains_of_norms() -> None:
     net = sc.Sequential(sc.Conv1d(3, 5, 7), sc.LayerNorm(5), nn.Linear(5, 2))
     assert sc.describe(net, 20).total.weights == 3 * 5 * 7 + 5 * 2
     assert sc.describe(net, 20).total.parameters == 3 * 5 * 7 + 5 + 10 + 5 * 2 + 2
-
-
-def test_torch_s_convolutions_lie_on_their_input_as_ours_do() -> None:
-    """The words and numbers of padding, dilation and stride; what flattens an axis breaks the chain."""
-    theirs = nn.Sequential(
-        nn.Conv1d(2, 4, 5, dilation=3, padding="same"),
-        nn.ReLU(),
-        nn.Conv1d(4, 4, 4, stride=2, padding=1, dilation=2),
-        nn.AvgPool1d(3, stride=2),
-        nn.Flatten(1, 2),
-    )
-    ours = sc.Sequential(
-        sc.Conv1d(2, 4, 5, dilation=3, padding="same"),
-        nn.ReLU(),
-        sc.Conv1d(4, 4, 4, stride=2, padding=(1, 1), dilation=2),
-        sc.Conv1d(4, 4, 3, stride=2),
-    )
-    geometries = [stage.geometry for stage in sc.describe(theirs, (2, 60)).stages]
-    assert geometries == [*(stage.geometry for stage in sc.describe(ours, 60).stages), None]
 
 
 def test_a_layer_in_two_places_has_two_rows_and_its_parameters_count_once() -> None:
@@ -192,6 +185,20 @@ def test_what_cannot_stream_is_said_below_the_table() -> None:
     assert "not live" not in str(sc.describe(sc.Pipeline.from_preset("logmel")))
 
 
+def test_frozen_statistics_that_were_not_given_are_said_below_the_table() -> None:
+    """In the words of the stream itself, which is live as soon as they are given."""
+    pipe = sc.Pipeline.from_preset("wav2vec2-base", **{"encoder.group_norm": "frozen"})
+    with pytest.raises(ValueError, match="frozen") as refused:
+        pipe.stream()
+    sheet = sc.describe(pipe)
+    assert str(sheet).splitlines()[-1] == f"not live: {refused.value}"
+    assert json.loads(sheet.to_json())["not_live"] == str(refused.value)
+    assert sheet.state_bytes is None
+    given = sc.describe(pipe.calibrate(torch.randn(1, 16000)))
+    assert given.obstacle is None
+    assert given.state_bytes is not None
+
+
 REFUSED = (
     (lambda: sc.describe(sc.Conv1d(3, 4, 5)), "Conv1d has no sample rate; pass input_shape."),
     (lambda: sc.describe(sc.ConvSTFT()), "ConvSTFT has no sample rate; pass input_shape or sample_rate."),
@@ -205,6 +212,8 @@ REFUSED = (
     (lambda: sc.describe(nn.ReLU(), [9, 3]), "input_shape (=[9, 3]) must be a tuple, or an int."),  # pyright: ignore[reportArgumentType] - what is tested
     (lambda: sc.describe(nn.ReLU()), "ReLU needs input_shape, batch axis left out, such as (3, 224, 224)."),
     (lambda: sc.describe(nn.ReLU(), 9, sample_rate=8000), "ReLU is no speechconv layer, so it is described per input"),
+    (lambda: sc.describe(nn.LazyLinear(4), (9, 2)), "LazyLinear is lazy and has no shapes yet; run the module once on"),
+    (lambda: sc.describe(sc.Sequential(nn.LazyLinear(4)), (9, 2)), "0 (LazyLinear) is lazy and has no shapes yet; run"),
     (lambda: sc.describe(nn.Linear(3, 4), (9, 2)), "Linear does not run on a meta tensor of shape (1, 9, 2): "),
 )
 
@@ -215,6 +224,22 @@ def test_what_cannot_be_described_is_refused(call: Callable[[], object], message
         call()
     with pytest.raises(TypeError, match=r"^expected a module, got str\.$"):
         sc.describe("logmel")  # pyright: ignore[reportArgumentType] - refused
+
+
+def test_a_lazy_module_is_described_after_it_has_run() -> None:
+    lazy = nn.Sequential(nn.LazyConv1d(4, 3), nn.LazyBatchNorm1d())
+    with pytest.raises(ValueError, match=r"^0 \(LazyConv1d\) is lazy"):
+        sc.describe(lazy, (2, 9))
+    lazy(torch.zeros(1, 2, 9))
+    assert sc.describe(lazy, (2, 9)).total.multiply_adds == 7 * 4 * 2 * 3
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")  # what is refused
+def test_a_scripted_module_is_refused_with_what_to_do() -> None:
+    scripted = nn.Sequential(nn.ReLU(), torch.jit.script(nn.Linear(2, 2)))
+    message = r"^1 \(RecursiveScriptModule\) is scripted or traced; describe the module that it was made from\.$"
+    with pytest.raises(TypeError, match=message):
+        sc.describe(scripted, (2,))
 
 
 def test_a_layer_of_any_channels_is_described_by_its_input_s_shape() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn.utils import parametrizations
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import speechconv as sc
@@ -89,11 +91,51 @@ def test_training_a_preset_keeps_what_autograd_saves(name: str) -> None:
     assert (sheet.total.training_bytes == 0) == (name == "logmel")
 
 
-def test_describing_changes_nothing_in_the_module() -> None:
-    net = nn.Sequential(nn.Conv1d(2, 3, 3), nn.BatchNorm1d(3), nn.Dropout(0.5)).train()
+class SharedHeads(nn.Module):
+    """Attention by torch's function, which has a kernel for each device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.project = nn.Linear(16, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        heads = self.project(x).unflatten(-1, (2, 8)).transpose(1, 2)
+        return F.scaled_dot_product_attention(heads, heads, heads)
+
+
+@pytest.mark.parametrize(
+    ("net", "shape"), [(SharedHeads(), (300, 16)), (nn.LSTM(20, 32, batch_first=True), (100, 20))], ids=["sdpa", "lstm"]
+)
+def test_memory_that_a_device_s_kernels_need_otherwise_is_said_to_be_meta_tensors(
+    net: nn.Module, shape: tuple[int, ...]
+) -> None:
+    """Neither exact nor "at least": here a CPU keeps less for attention, and more for a recurrence."""
+    sheet, x = sc.describe(net, shape), torch.randn(1, *shape)
+    assert sheet.total.training_bytes != saved(net, x)
+    lines = str(sheet).splitlines()
+    outputs, at_once = next(line for line in lines if line.startswith("forward memory")).split(", ")
+    assert " at least " in outputs
+    assert at_once.endswith(" at once on meta tensors")
+    assert next(line for line in lines if line.startswith("training memory")).endswith(" on meta tensors")
+    assert lines[-1] == "on meta tensors: for what is not counted, a device's kernels may need more memory, or less"
+
+
+def normed() -> sc.Layer:
+    """Reading a weight in training refines the estimate of its norm."""
+    parts = (sc.Conv1d(9, 9, 1), sc.PointwiseConv(9, 9), nn.Linear(9, 9))
+    return sc.Sequential(*(parametrizations.spectral_norm(part) for part in parts))
+
+
+@pytest.mark.parametrize(
+    "net",
+    [nn.Sequential(nn.Conv1d(2, 3, 3), nn.BatchNorm1d(3), nn.Dropout(0.5)), normed(), nn.Sequential(normed())],
+    ids=["torch", "layers", "layers in torch"],
+)
+def test_describing_changes_nothing_in_the_module(net: nn.Module) -> None:
+    net.train()
     before = {name: value.clone() for name, value in net.state_dict().items()}
     generator = torch.random.get_rng_state()
-    sc.describe(net, (2, 9))
+    assert not sc.describe(net, (2, 9)).unknown
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert torch.equal(torch.random.get_rng_state(), generator)
     assert net.training
@@ -160,6 +202,37 @@ def test_outputs_are_all_that_layers_write_for_the_first_time() -> None:
     sheet = sc.describe(net.double(), 100)
     assert [stage.activation_bytes // 8 for stage in sheet.stages] == values
     assert sheet.forward_bytes == 8 * (sum(values) + 200)
+
+
+class Joined(nn.Module):
+    """A layer of torch, joined with its input by a function."""
+
+    def __init__(self, layer: nn.Module, join: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.layer, self.join = layer, join
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.join(x, self.layer(x))
+
+
+def test_outputs_of_functions_count_at_the_module_that_gives_them() -> None:
+    """As those of the compositions that do the same; a view, a part's output and the input itself give nothing new."""
+    layer = nn.Linear(4, 4)
+    ours = {
+        torch.add: sc.Residual(layer),
+        lambda x, y: torch.cat([x, y], -1): sc.Parallel(nn.Identity(), layer, join="cat"),
+        lambda x, y: y[:, 1:]: layer,
+        lambda x, y: x: layer,
+    }
+    for join, composition in ours.items():
+        theirs = nn.Sequential(Joined(Joined(layer, join), lambda x, y: y))
+        assert sc.describe(theirs, (9, 4)).forward_bytes == sc.describe(composition, (9, 4)).forward_bytes
+
+
+def test_no_more_stands_at_once_than_the_input_and_all_outputs() -> None:
+    net = Joined(nn.Conv1d(8, 8, 3, padding=1), lambda x, y: torch.cat([x, y.relu_()], 1))
+    sheet = sc.describe(nn.Sequential(net), (8, 100))
+    assert sheet.total.peak_bytes == most_at_once(net.eval(), torch.randn(1, 8, 100)) == sheet.forward_bytes
 
 
 def test_a_complex_spectrum_takes_two_values_a_bin() -> None:

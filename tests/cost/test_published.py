@@ -168,7 +168,7 @@ def test_the_wav2vec2_encoder_costs_2_45_g_a_second(norm: Norm, bias: bool) -> N
     with torch.device("meta"):
         peer = components._get_feature_extractor(mode, layers, bias)
     theirs = sc.describe(Waveform(peer), 16000)
-    own_norms = [f"peer.conv_layers.{i}.layer_norm (LayerNorm)" for i in range(7)]  # torchaudio's own class
+    own_norms = [f"peer.conv_layers.{i}.layer_norm (LayerNorm), which replaces LayerNorm's forward" for i in range(7)]
     assert list(theirs.unknown) == ([] if norm == "group" else own_norms)
     assert sheet.total.parameters == theirs.total.parameters
     windows = 3199

@@ -131,11 +131,11 @@ UNKNOWN = (
     (nn.Sequential(Pooled()), ["mv in 0 (Pooled)"], KNOWN),
     (nn.Sequential(Spectrum()), ["_fft_r2c in 0 (Spectrum)"], KNOWN),
     (nn.Sequential(nn.Linear(4, 4), Prefix()), ["1 (Prefix)"], KNOWN),
-    (nn.Sequential(Doubled(4, 4)), ["0 (Doubled)"], 0),
+    (nn.Sequential(Doubled(4, 4)), ["0 (Doubled), which replaces Linear's forward"], 0),
     (nn.Sequential(nn.Linear(4, 4), OwnLayer()), ["1 (OwnLayer)"], KNOWN),
     (OwnLayer(), ["OwnLayer"], 0),
     (sc.Sequential(nn.Linear(4, 4), sc.Residual(OwnLayer())), ["1.body (OwnLayer)"], KNOWN),
-    (sc.Parallel(Squared(4, 4, 1), nn.Linear(4, 4)), ["0 (Squared)"], KNOWN),
+    (sc.Parallel(Squared(4, 4, 1), nn.Linear(4, 4)), ["0 (Squared), which replaces Conv1d's valid"], KNOWN),
     (sc.Sequential(Twice(nn.Linear(4, 4)), nn.Linear(4, 4)), ["0 (Twice)"], KNOWN),
 )
 
@@ -307,30 +307,3 @@ def test_a_complex_layer_inside_a_module_of_torch_stays_complex() -> None:
             return self.head(torch.view_as_real(self.stft(wav)))
 
     assert sc.describe(Parts(), 1000).total.shape == (63, 33, 1)
-
-
-def test_training_that_meta_tensors_cannot_tell_is_said() -> None:
-    """A batch norm behind Linear takes no variance of a batch of 1."""
-    sheet = sc.describe(nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)), (4,))
-    assert sheet.total.training_bytes is None
-    last = str(sheet).splitlines()[-1]
-    assert last.startswith("training memory not told: ValueError: Expected more than 1 value per channel")
-
-
-@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated:FutureWarning")  # what is tested
-def test_weight_norm_of_old_is_described() -> None:
-    """It keeps the normed weight as a plain attribute, which no copy of a module takes along."""
-    conv = nn.utils.weight_norm(nn.Conv1d(4, 6, 3))
-    sheet = sc.describe(nn.Sequential(conv, nn.ReLU()), (4, 9))
-    assert (sheet.total.multiply_adds, sheet.unknown) == (7 * 6 * 4 * 3, ())
-    assert sheet.total.training_bytes is not None
-
-
-def test_a_module_that_cannot_be_copied_is_refused_with_the_cause() -> None:
-    class Stubborn(nn.ReLU):
-        def __deepcopy__(self, memo: object) -> nn.Module:
-            raise RuntimeError("there is only one of me")
-
-    message = r"^Stubborn does not run on a meta tensor of shape \(1, 4\): there is only one of me$"
-    with pytest.raises(ValueError, match=message):
-        sc.describe(Stubborn(), (4,))
