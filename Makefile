@@ -12,12 +12,11 @@ TOOLKITS := espnet nemo
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-# pip would compile thousands of modules one after the other.
+# pip would compile every module there is, one after the other; those that are imported are compiled as they are.
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "speechconv needs Python 3.11 or newer, not " + sys.version'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python $(INSTALL) --no-compile --editable '.[test]'
-	$(BIN)/python -m compileall -qq --workers 0 $(VENV)/lib || true  # some packages bring templates that do not compile
 	touch $@
 
 demo: $(READY)  ## log-mel features of audio_samples/ into demo_features/; a recogniser live on voices it never heard
@@ -29,9 +28,9 @@ demo: $(READY)  ## log-mel features of audio_samples/ into demo_features/; a rec
 test: $(READY)  ## formatting, lint, types and, at the same time, the whole suite with doctests
 	$(MAKE) --jobs 2 check suite
 
-# Two processes of one thread each: torch's own threads would fight for the cores.
+# Processes of one thread each, as torch's own threads would fight for the cores; three, as many tests wait for others.
 suite: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 test-browser: $(READY)  ## the reports in headless Chromium (apt-get install chromium chromium-driver)
 	$(BIN)/python $(INSTALL) --editable '.[test,browser]'
@@ -57,12 +56,13 @@ test-toolkits: $(TOOLKITS:%=.venv-%/.ready)  ## ESPnet and NeMo, each in a venv 
 	$(@D)/bin/python $(INSTALL) --editable . pytest hypothesis 'nemo_toolkit[asr]>=3.0'
 	touch $@
 
-slow: $(READY)  ## the law on ten times as many random stacks, half an hour of wav2vec 2.0, 20,000 files in every store, chaos
+slow: $(READY)  ## the law on ten times as many random stacks, half an hour of wav2vec 2.0, 20,000 files in every store, chaos, noise as filters
 	SPEECHCONV_EXAMPLES=1000 $(BIN)/python -m pytest tests/test_law.py --hypothesis-show-statistics
 	SPEECHCONV_SLOW=1 $(BIN)/python -m pytest -s tests/extraction/test_whole_utterance.py -k half_an_hour
 	SPEECHCONV_CORPUS=20000 $(BIN)/python -m pytest tests/extraction/test_corpus.py
 	SPEECHCONV_STORE_ITEMS=20000 $(BIN)/python -m pytest tests/stores/test_conversion.py -k ring
 	SPEECHCONV_CHAOS=500 $(BIN)/python -m pytest tests/extraction/test_chaos.py
+	SPEECHCONV_SLOW=1 $(BIN)/python -m pytest tests/recipes/test_digits_training.py -k frozen
 
 check: $(READY)  ## ruff and pyright
 	$(BIN)/ruff format --check .

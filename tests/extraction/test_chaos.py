@@ -23,6 +23,7 @@ from tests.sounds import noise
 
 GOOD = int(os.environ.get("SPEECHCONV_CHAOS", "120"))
 BAD = {"empty": b"", "text": b"no sound at all", "half": b"RIFF\x00\x00\x00\x00WAVEfmt "}
+only_slow = pytest.mark.skipif("SPEECHCONV_CHAOS" not in os.environ, reason="SPEECHCONV_CHAOS is not set: make slow")
 KILLS = GOOD // 60
 """Times that the run itself is killed: 2, and 8 in `make slow`."""
 
@@ -73,7 +74,7 @@ def harass(run: subprocess.Popen[bytes], out: Path, dice: random.Random) -> None
     run.communicate()
 
 
-@pytest.mark.parametrize("store", ["npy", "tar"])
+@pytest.mark.parametrize("store", ["npy", pytest.param("tar", marks=only_slow)])
 def test_in_the_end_every_good_file_is_there_once_and_every_bad_one_reported_once(
     corpus: Path, clean: dict[str, str], tmp_path: Path, store: str
 ) -> None:

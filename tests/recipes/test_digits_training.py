@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 import signal
 import subprocess
@@ -60,6 +61,7 @@ def test_a_short_training_understands_voices_it_never_heard(run: Path) -> None:
     assert metrics == json.loads((run / "metrics.json").read_text())
 
 
+@pytest.mark.skipif("SPEECHCONV_SLOW" not in os.environ, reason="a training of its own; `make slow` runs it")
 def test_frozen_random_filters_miss_that_accuracy(settings: Path, voices: Fold, tmp_path: Path) -> None:
     """The same training behind an STFT whose filters are noise: the front-end is what makes the difference."""
     config = load_config("logmel", settings=settings)

@@ -48,5 +48,6 @@ def test_an_expansion_of_one_is_left_out() -> None:
     ],
 )
 def test_arguments_outside_their_range_are_refused(options: dict[str, Any], message: str) -> None:
+    arguments: dict[str, Any] = {"out_channels": 4} | options
     with pytest.raises(ValueError, match=message):
-        sc.InvertedResidual(**{"in_channels": 4, "out_channels": 4} | options)
+        sc.InvertedResidual(4, **arguments)
