@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +76,7 @@ def score(references: Sequence[Sequence[str]], hypotheses: Sequence[Sequence[str
 
 def word_error_rate(folds: Sequence[Scores], seed: int = 0) -> Interval:
     """Mean over folds of each fold's word error rate."""
-    return _interval(float(np.mean([fold.rate for fold in folds])), _drawn(folds, seed))
+    return _interval(float(np.mean([fold.rate for fold in folds])), _drawn(tuple(folds), seed))
 
 
 def difference(folds: Sequence[Scores], others: Sequence[Scores], seed: int = 0) -> Interval:
@@ -87,11 +88,15 @@ def difference(folds: Sequence[Scores], others: Sequence[Scores], seed: int = 0)
     if [fold.words for fold in folds] != [other.words for other in others]:
         raise ValueError("the two were tested on other utterances; a paired difference needs the same.")
     value = float(np.mean([a.rate - b.rate for a, b in zip(folds, others, strict=True)]))
-    return _interval(value, _drawn(folds, seed) - _drawn(others, seed))
+    return _interval(value, _drawn(tuple(folds), seed) - _drawn(tuple(others), seed))
 
 
-def _drawn(folds: Sequence[Scores], seed: int) -> Floats:
-    """The mean word error rate of each draw; utterances are drawn within their fold, alike for equal numbers."""
+@lru_cache(maxsize=64)
+def _drawn(folds: tuple[Scores, ...], seed: int) -> Floats:
+    """The mean word error rate of each draw; utterances are drawn within their fold, alike for equal numbers.
+
+    Kept, as a report sets every front-end beside the same baseline.
+    """
     generator = np.random.default_rng(seed)
     rates = []
     for fold in folds:
