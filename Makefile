@@ -28,9 +28,10 @@ demo: $(READY)  ## log-mel features of audio_samples/ into demo_features/; a rec
 test: $(READY)  ## formatting, lint, types and, at the same time, the whole suite with doctests
 	$(MAKE) --jobs 2 check suite
 
-# Processes of one thread each, as torch's own threads would fight for the cores; three, as many tests wait for others.
+# Two processes of one thread each: torch's own threads would fight for the cores. xdist would keep the files of few
+# tests for the end, and those are the long ones, for which one process would wait.
 suite: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-browser: $(READY)  ## the reports in headless Chromium (apt-get install chromium chromium-driver)
 	$(BIN)/python $(INSTALL) --editable '.[test,browser]'
@@ -61,7 +62,8 @@ slow: $(READY)  ## the law on ten times as many random stacks, half an hour of w
 	SPEECHCONV_SLOW=1 $(BIN)/python -m pytest -s tests/extraction/test_whole_utterance.py -k half_an_hour
 	SPEECHCONV_CORPUS=20000 $(BIN)/python -m pytest tests/extraction/test_corpus.py
 	SPEECHCONV_STORE_ITEMS=20000 $(BIN)/python -m pytest tests/stores/test_conversion.py -k ring
-	SPEECHCONV_CHAOS=500 $(BIN)/python -m pytest tests/extraction/test_chaos.py
+	SPEECHCONV_CHAOS=500 $(BIN)/python -m pytest tests/extraction/test_chaos.py tests/extraction/test_on_executor.py \
+		tests/extraction/test_on_ray.py
 	SPEECHCONV_SLOW=1 $(BIN)/python -m pytest tests/recipes/test_digits_training.py -k frozen
 
 check: $(READY)  ## ruff and pyright

@@ -18,12 +18,12 @@ import soundfile
 
 import speechconv as sc
 from speechconv.extraction.resume import SPOOL
+from tests.extraction.clusters import only_slow
 from tests.extraction.runs import errors, json_lines, start, temporaries, wait_until
 from tests.sounds import noise
 
 GOOD = int(os.environ.get("SPEECHCONV_CHAOS", "120"))
 BAD = {"empty": b"", "text": b"no sound at all", "half": b"RIFF\x00\x00\x00\x00WAVEfmt "}
-only_slow = pytest.mark.skipif("SPEECHCONV_CHAOS" not in os.environ, reason="SPEECHCONV_CHAOS is not set: make slow")
 KILLS = GOOD // 60
 """Times that the run itself is killed: 2, and 8 in `make slow`."""
 
