@@ -12,7 +12,9 @@ TOOLKITS := espnet nemo
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-# pip would compile every module there is, one after the other; those that are imported are compiled as they are.
+# pip would compile every module there is, one after the other. Those that are imported are compiled then, and kept also
+# where the environment says otherwise: the tests start many processes, each of which would compile torch again.
+export PYTHONDONTWRITEBYTECODE :=
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "speechconv needs Python 3.11 or newer, not " + sys.version'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
