@@ -23,6 +23,24 @@ def check_count(name: str, value: object, least: int = 1) -> int:
     return int(value)
 
 
+def check_counts(name: str, values: object, meaning: str) -> tuple[int, ...]:
+    """`values` as a tuple of ints, at least one; `meaning` says what they are, or what else may stand there.
+
+    Raises:
+        ValueError: no tuple or list, an empty one, or one in which something is no integer >= 1.
+
+    >>> check_counts("strides", (5, 0), "one for each convolution")
+    Traceback (most recent call last):
+    ValueError: strides[1] (=0) must be an integer >= 1.
+    >>> check_counts("strides", 5, "one for each convolution")
+    Traceback (most recent call last):
+    ValueError: strides (=5) must be a tuple of integers >= 1, one for each convolution.
+    """
+    if not isinstance(values, tuple | list) or not values:
+        raise ValueError(f"{name} (={values!r}) must be a tuple of integers >= 1, {meaning}.")
+    return tuple(check_count(f"{name}[{i}]", value) for i, value in enumerate(values))
+
+
 def check_number(name: str, value: object, *, least: float | None = None, above: float | None = None) -> float:
     """`value`, a finite number; the bounds are optional.
 

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speechconv.checks import check_choice, check_count, check_flag
+from speechconv.checks import check_choice, check_count, check_counts, check_flag
 from speechconv.combine import Sequential
 from speechconv.conv import Conv1d, dense_product, windows_of
 from speechconv.cumulative import CumulativeNorm
@@ -98,10 +98,7 @@ class FeatureEncoder(UtteranceStatistics):
         check_choice("group_norm", group_norm, get_args(GroupNormPolicy))
         check_flag("bias", bias)
         for name, values in (("kernel_sizes", kernel_sizes), ("strides", strides)):
-            if not isinstance(values, tuple | list) or not values:
-                raise ValueError(f"{name} (={values!r}) must be a tuple of integers >= 1, one for each convolution.")
-            for i, value in enumerate(values):
-                check_count(f"{name}[{i}]", value)
+            check_counts(name, values, "one for each convolution")
         if len(kernel_sizes) != len(strides):
             raise ValueError(
                 f"kernel_sizes (={tuple(kernel_sizes)}) and strides (={tuple(strides)}) must be equally many, one for "

@@ -19,7 +19,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from speechconv.checks import check_count, check_flag
+from speechconv.checks import check_count, check_counts, check_flag
 from speechconv.combine import delay
 from speechconv.conv import Conv1d
 from speechconv.geometry import Geometry
@@ -78,7 +78,8 @@ class WaveNetStack(Layer):
     ) -> None:
         super().__init__()
         self.channels, self.kernel_size = check_count("channels", channels), check_count("kernel_size", kernel_size, 2)
-        self.dilations, self.stacks = check_dilations(dilations), check_count("stacks", stacks)
+        self.dilations = check_counts("dilations", dilations, "one for each layer")
+        self.stacks = check_count("stacks", stacks)
         self.skip_channels = None if skip_channels is None else check_count("skip_channels", skip_channels)
         self.condition_channels = check_count("condition_channels", condition_channels, 0)
         self.causal = check_flag("causal", causal)
@@ -199,18 +200,3 @@ class GatedLayer(nn.Module):
         refinement, skip = self.mix(torch.tanh(filtered) * torch.sigmoid(gate)).split(self.widths, -1)
         residual = flows.residual + refinement if self.widths[0] else flows.residual
         return Flows(residual, flows.skips + skip, flows.condition)
-
-
-def check_dilations(dilations: Sequence[int]) -> tuple[int, ...]:
-    """`dilations` as a tuple.
-
-    Raises:
-        ValueError: no sequence, an empty one, or a dilation below 1.
-
-    >>> check_dilations([1, 2, 0])
-    Traceback (most recent call last):
-    ValueError: dilations[2] (=0) must be an integer >= 1.
-    """
-    if not isinstance(dilations, tuple | list) or not dilations:
-        raise ValueError(f"dilations (={dilations!r}) must be a tuple of integers >= 1, one for each layer.")
-    return tuple(check_count(f"dilations[{i}]", dilation) for i, dilation in enumerate(dilations))

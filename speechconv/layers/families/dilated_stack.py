@@ -10,11 +10,10 @@ from typing import Literal
 
 from torch import nn
 
-from speechconv.checks import check_count, check_flag
+from speechconv.checks import check_count, check_counts, check_flag
 from speechconv.combine import Residual, Sequential
 from speechconv.geometry import frame_keeping_pads, resolve_padding
 from speechconv.layers.families.conv_block import ConvBlock, Norm
-from speechconv.layers.wavenet import check_dilations
 
 
 class DilatedStack(Sequential):
@@ -57,7 +56,7 @@ class DilatedStack(Sequential):
         residual: bool = True,
     ) -> None:
         frame_keeping_pads(padding, check_count("kernel_size", kernel_size))
-        dilations = check_dilations(dilations)
+        dilations = check_counts("dilations", dilations, "one for each layer")
         check_flag("residual", residual)
         layers: list[nn.Module] = []
         for dilation in dilations:

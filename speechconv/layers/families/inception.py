@@ -9,7 +9,7 @@ from typing import Literal
 
 from torch import nn
 
-from speechconv.checks import check_count
+from speechconv.checks import check_count, check_counts
 from speechconv.combine import Parallel, Sequential
 from speechconv.geometry import frame_keeping_pads
 from speechconv.layers.families.conv_block import ConvBlock, Norm
@@ -89,15 +89,11 @@ class Inception(Sequential):
 
 
 def _check_sizes(sizes: dict[str, Sizes]) -> list[Sizes]:
-    for name, values in sizes.items():
-        if not isinstance(values, tuple | list) or not values:
-            raise ValueError(f"{name} (={values!r}) must be a tuple of integers >= 1, one for each wider branch.")
-        for number, value in enumerate(values):
-            check_count(f"{name}[{number}]", value)
-    if len({len(values) for values in sizes.values()}) > 1:
+    checked = [check_counts(name, values, "one for each wider branch") for name, values in sizes.items()]
+    if len(set(map(len, checked))) > 1:
         counts = ", ".join(f"{len(values)} {name}" for name, values in sizes.items())
         raise ValueError(f"each wider branch needs one number of each kind, got {counts}.")
-    return [tuple(values) for values in sizes.values()]
+    return checked
 
 
 def _pads(padding: Literal["same", "causal"] | tuple[int, int], size: int, widest: int) -> tuple[int, int]:

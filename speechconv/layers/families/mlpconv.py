@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from speechconv.checks import check_count
+from speechconv.checks import check_count, check_counts
 from speechconv.combine import Sequential
 from speechconv.conv import Conv1d
 from speechconv.geometry import Padding
@@ -52,10 +52,8 @@ class MLPConv(Sequential):
         padding: Padding = "same",
     ) -> None:
         check_count("out_channels", out_channels)
-        if hidden_channels is not None and (not isinstance(hidden_channels, tuple | list) or not hidden_channels):
-            raise ValueError(f"hidden_channels (={hidden_channels!r}) must be a tuple of integers >= 1, or None.")
-        for number, width in enumerate(hidden_channels or ()):
-            check_count(f"hidden_channels[{number}]", width)
+        if hidden_channels is not None:
+            check_counts("hidden_channels", hidden_channels, "or None")
         first, *rest = hidden_channels or (out_channels, out_channels)
         layers: list[nn.Module] = [Conv1d(in_channels, first, kernel_size, stride=stride, padding=padding), nn.ReLU()]
         for width in (*rest, out_channels):
