@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
 import soundfile
 
 from speechconv.extraction.inputs import Input
@@ -22,8 +21,6 @@ from speechconv.extraction.summary import Summary
 from speechconv.extraction.workforce import Workforce
 from tests.extraction.runs import check_truth, errors, features, manifest, temporaries, without_seconds
 from tests.sounds import noise
-
-only_slow = pytest.mark.skipif("SPEECHCONV_CHAOS" not in os.environ, reason="chaos takes its time; `make slow` runs it")
 
 OPTIONS: dict[str, Any] = {
     "store": "npy",

@@ -18,8 +18,8 @@ import soundfile
 
 import speechconv as sc
 from speechconv.extraction.resume import SPOOL
-from tests.extraction.clusters import only_slow
 from tests.extraction.runs import errors, json_lines, start, temporaries, wait_until
+from tests.slow import only_chaos
 from tests.sounds import noise
 
 GOOD = int(os.environ.get("SPEECHCONV_CHAOS", "120"))
@@ -74,7 +74,7 @@ def harass(run: subprocess.Popen[bytes], out: Path, dice: random.Random) -> None
     run.communicate()
 
 
-@pytest.mark.parametrize("store", ["npy", pytest.param("tar", marks=only_slow)])
+@pytest.mark.parametrize("store", ["npy", pytest.param("tar", marks=only_chaos)])
 def test_in_the_end_every_good_file_is_there_once_and_every_bad_one_reported_once(
     corpus: Path, clean: dict[str, str], tmp_path: Path, store: str
 ) -> None:

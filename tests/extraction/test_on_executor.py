@@ -27,8 +27,9 @@ from speechconv.extraction.recipe import Recipe
 from speechconv.extraction.task import Stop, Task
 from speechconv.stores.feature_file import FeatureFile
 from speechconv.stores.manifest import ManifestLine
-from tests.extraction.clusters import Corpus, check_same, only_slow, run
+from tests.extraction.clusters import Corpus, check_same, run
 from tests.extraction.runs import features, manifest, run_json, temporaries
+from tests.slow import only_chaos
 
 
 def processes() -> ProcessPoolExecutor:
@@ -125,7 +126,7 @@ def test_a_stop_lets_calls_finish_what_is_in_hand_and_begin_nothing(dask: distri
     check_resumed(corpus, out)
 
 
-@only_slow
+@only_chaos
 def test_dask_loses_nothing_when_workers_are_killed_by_inputs_and_at_random(
     dask: distributed.Client, tmp_path: Path
 ) -> None:

@@ -14,8 +14,9 @@ from speechconv.extraction.on_ray import OnRay
 from speechconv.extraction.recipe import Recipe
 from speechconv.extraction.task import Stop, Task
 from speechconv.stores.manifest import ManifestLine
-from tests.extraction.clusters import Corpus, check_same, only_slow, run
+from tests.extraction.clusters import Corpus, check_same, run
 from tests.extraction.runs import features, temporaries
+from tests.slow import only_chaos
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def cluster() -> Iterator[None]:
     ray.shutdown()
 
 
-@only_slow
+@only_chaos
 def test_ray_loses_nothing_when_workers_are_killed_by_inputs_and_at_random_and_says_nothing(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

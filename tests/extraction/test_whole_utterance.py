@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from speechconv.extraction.pipelines import build_pipeline
 from speechconv.extraction.recipe import Recipe
 from speechconv.extraction.sound import Pass
 from tests.extraction.runs import EXTRACT, errors, manifest, peak_kibibytes
+from tests.slow import only_slow
 from tests.sounds import noise
 
 SMALL: dict[str, Any] = {
@@ -28,8 +28,6 @@ SMALL: dict[str, Any] = {
     "positional.body": [{"stage": "conv_positional_embedding", "channels": 32}],
 }
 PRESETS = {"wav2vec2-base": SMALL | {"transformer_norm.channels": 32}, "wav2vec2-large": SMALL}
-
-slow = pytest.mark.skipif("SPEECHCONV_SLOW" not in os.environ, reason="takes minutes; `make slow` runs it")
 
 
 def built(preset: str, overrides: dict[str, Any]) -> sc.Pipeline:
@@ -156,7 +154,7 @@ def trained(pipe: sc.Pipeline) -> sc.Pipeline:
     return pipe
 
 
-@slow
+@only_slow
 def test_half_an_hour_takes_little_memory_and_gives_the_features_of_one_forward(tmp_path: Path) -> None:
     """wav2vec2-base as it is; at most 500 MB above the imports; the activation of conv 0 alone would take 12 GB."""
     sound, out = tmp_path / "half_an_hour.wav", tmp_path / "out"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 import signal
 import subprocess
@@ -30,6 +29,7 @@ from speechconv.cli import main as speechconv
 from tests.conftest import ROOT
 from tests.recipes.command_faults import failing
 from tests.recipes.digits_voices import HELD_OUT, VOICES
+from tests.slow import only_slow
 
 # A short training, and what must miss its accuracy.
 
@@ -61,7 +61,7 @@ def test_a_short_training_understands_voices_it_never_heard(run: Path) -> None:
     assert metrics == json.loads((run / "metrics.json").read_text())
 
 
-@pytest.mark.skipif("SPEECHCONV_SLOW" not in os.environ, reason="a training of its own; `make slow` runs it")
+@only_slow
 def test_frozen_random_filters_miss_that_accuracy(settings: Path, voices: Fold, tmp_path: Path) -> None:
     """The same training behind an STFT whose filters are noise: the front-end is what makes the difference."""
     config = load_config("logmel", settings=settings)
