@@ -99,6 +99,14 @@ def test_the_first_block_gives_the_shape_that_its_comment_states(folder: Path) -
     assert done.stdout.strip() == f"torch.Size([{stated[1:-1]}]) 160 199"
 
 
+def test_a_scaled_encoder_costs_what_the_comment_states(capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = (block for block in blocks("python") if "scale_width" in block)
+    exec(block, {})
+    stated, whole = re.findall(r"([\d.]+) M", block)
+    assert f"{float(capsys.readouterr().out) / 1e6:.1f}" == stated
+    assert re.search(rf"^\| `separable-5` \|[^|]*\| {re.escape(whole)} M \|", README, re.MULTILINE)
+
+
 def test_the_table_of_parts_tells_what_the_parts_are() -> None:
     rows = re.findall(r"^\| `(\w+\(\d*\))` \|.*?\| (\d+) \w+ \| (\d+) \w+ \| (\d+) \w+ \|$", README, re.MULTILINE)
     assert len(rows) == 6

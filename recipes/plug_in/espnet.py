@@ -9,6 +9,7 @@ import warnings
 
 import torch
 
+# In a venv of its own, which pyright does not see.
 # pyright: reportMissingImports=false
 from espnet2.asr.ctc import CTC
 from espnet2.asr.encoder.conformer_encoder import ConformerEncoder

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+# In a venv of its own, which pyright does not see.
 # pyright: reportMissingImports=false
 from nemo.collections.asr.models import EncDecCTCModel
 from nemo.utils import logging

@@ -12,6 +12,7 @@ from torch import Tensor
 
 import speechconv as sc
 
+# In a venv of its own, which pyright does not see.
 # pyright: reportMissingImports=false
 if not find_spec("espnet2"):
     pytest.skip("ESPnet is not installed: make test-toolkits", allow_module_level=True)

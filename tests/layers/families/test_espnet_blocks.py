@@ -10,6 +10,7 @@ import torch
 import speechconv as sc
 from tests.layers.families.judges import EXACT, off
 
+# In a venv of its own, which pyright does not see.
 # pyright: reportMissingImports=false
 if not find_spec("espnet2"):
     pytest.skip("ESPnet is not installed: make test-toolkits", allow_module_level=True)
